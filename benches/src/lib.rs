@@ -1,0 +1,1 @@
+//! Criterion benches live in `benches/`; shared set-up will live here.

@@ -1,0 +1,1 @@
+//! Runs the board firmware in QEMU.

@@ -1,0 +1,1 @@
+//! Dependency groups: which channels of which tensors stand and fall together.

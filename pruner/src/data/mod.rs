@@ -1,0 +1,101 @@
+//! Labelled data with groups of people: loading, splits, groups, batches.
+//!
+//! The verdict split is a type of its own. [`load`] hands out train and selection rows as [`Rows`] and the
+//! test rows as a [`VerdictSplit`], which only the verdict can open, and only by consuming it.
+
+use crate::error::Result;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub mod batch;
+pub mod groups;
+mod npz;
+pub mod synth;
+
+pub use groups::{GroupSet, parse_groups};
+
+/// A column of the data set: a value per row, as a code into its distinct values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Distinct values, sorted (integers by number).
+    pub values: Vec<String>,
+    /// Per row, the index of its value.
+    pub codes: Vec<u32>,
+}
+
+/// Rows of one split, held apart from all other splits.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// Dimensions of one sample, as in the file (without the row axis): `[C, L]`, `[C, H, W]` or `[F]`.
+    pub sample: Vec<usize>,
+    /// `rows × sample`, as in the file, before the network's input normalisation.
+    pub x: Vec<f32>,
+    /// Class index per row.
+    pub y: Vec<usize>,
+    /// Number of classes of the whole data set.
+    pub classes: usize,
+    /// Every other column by name. Values are those of the whole data set, so codes agree between splits.
+    pub columns: BTreeMap<String, Column>,
+}
+
+impl Rows {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.y.len()
+    }
+
+    /// True when there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.y.is_empty()
+    }
+
+    /// Elements of one sample.
+    pub fn width(&self) -> usize {
+        self.sample.iter().product()
+    }
+
+    /// The sample of one row.
+    pub fn row(&self, i: usize) -> &[f32] {
+        &self.x[i * self.width()..(i + 1) * self.width()]
+    }
+}
+
+/// The rows that a verdict is made on. Nothing can read them but [`crate::fair`], which consumes them.
+#[derive(Debug)]
+pub struct VerdictSplit(Rows);
+
+impl VerdictSplit {
+    /// Opens the split for the one verdict.
+    pub(crate) fn open(self) -> Rows {
+        self.0
+    }
+
+    /// Number of rows (a count gives nothing away).
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A data set, already split.
+#[derive(Debug)]
+pub struct Data {
+    /// Rows to train and to calibrate on.
+    pub train: Rows,
+    /// Rows to select on.
+    pub select: Rows,
+    /// Rows for the verdict.
+    pub verdict: VerdictSplit,
+}
+
+/// Loads a `.npz` file with arrays `x`, `y`, `split` and columns of the same length.
+///
+/// # Errors
+/// Names the file, the array, the shape or type found and the one wanted.
+pub fn load(path: &Path) -> Result<Data> {
+    npz::load(path)
+}

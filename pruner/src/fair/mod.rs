@@ -1,0 +1,1 @@
+//! Metrics, statistics, the verdict, the risk pre-check.

@@ -1,0 +1,16 @@
+//! Evenkeel's host side: a compiler from ONNX and labelled data to a `.keel` file under a fairness contract.
+
+pub mod contract;
+pub mod couple;
+pub mod data;
+pub mod error;
+pub mod fair;
+pub mod graph;
+pub mod lower;
+pub mod net;
+pub mod onnx;
+pub mod prune;
+pub mod quant;
+pub mod report;
+
+pub use error::{Context, Error, Result};

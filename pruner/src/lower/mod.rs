@@ -1,0 +1,1 @@
+//! From a quantised network to the bytes of a `.keel` file.

@@ -1,0 +1,1 @@
+//! Scoring, budget, and the pruning schedule.

@@ -1,0 +1,291 @@
+//! The records of a `.keel` file, as they lie in its bytes (little endian, every field naturally aligned).
+//!
+//! These structs are the one definition of the format: the reader casts to them, the writer casts from
+//! them, and nothing else in the project knows a byte offset.
+
+use bytemuck::{Pod, Zeroable};
+
+/// First four bytes of every file.
+pub const MAGIC: [u8; 4] = *b"KEEL";
+/// Version of the format that this crate reads and writes.
+pub const VERSION: u16 = 0;
+/// Sections start at multiples of this many bytes.
+pub const SECTION_ALIGN: usize = 16;
+/// Tensors in the arena and weights in the file start at multiples of this many bytes.
+pub const TENSOR_ALIGN: usize = 4;
+/// Largest number of tensors or operators in a file.
+pub const MAX_RECORDS: usize = 4096;
+
+/// The head of the file; sections are listed right behind it.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: [u8; 4],
+    /// [`VERSION`].
+    pub version: u16,
+    /// Weight layout: 0 is portable (OHWI, packed for no target).
+    pub packing: u16,
+    /// Length of the whole file in bytes.
+    pub file_len: u32,
+    /// CRC-32 (IEEE) of all bytes behind this field.
+    pub crc: u32,
+    /// Bytes of arena that a session needs: activations, then scratch.
+    pub arena_len: u32,
+    /// Where the scratch of the kernels begins in the arena.
+    pub scratch_offset: u32,
+    /// Index of the tensor that the caller fills.
+    pub input: u16,
+    /// Index of the tensor that holds the result.
+    pub output: u16,
+    /// Number of entries in the section table.
+    pub sections: u16,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// What a section holds.
+pub mod section {
+    /// `[TensorRecord]`
+    pub const TENSORS: u32 = 1;
+    /// `[OpRecord]`, in execution order
+    pub const OPS: u32 = 2;
+    /// Weights and requantisation records
+    pub const DATA: u32 = 3;
+    /// UTF-8 names, referred to by offset and length
+    pub const NAMES: u32 = 4;
+    /// The contract as the user wrote it (UTF-8 TOML)
+    pub const CONTRACT: u32 = 5;
+    /// `CertificateHead`, then `[CertificateGroup]`
+    pub const CERTIFICATE: u32 = 6;
+    /// `MonitorHead`, then `[FloorRecord]`
+    pub const MONITOR: u32 = 7;
+    /// The input normalisation that the network expects: `[InputChannel]`
+    pub const INPUT: u32 = 8;
+}
+
+/// One entry of the section table.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct SectionRecord {
+    /// One of [`section`].
+    pub kind: u32,
+    /// From the start of the file; a multiple of [`SECTION_ALIGN`].
+    pub offset: u32,
+    /// Bytes.
+    pub len: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A piece of the names section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct NameRef {
+    /// From the start of the names section.
+    pub offset: u32,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// An activation tensor, one sample, laid out H × W × C; `real = scale * (q - zero)`.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct TensorRecord {
+    /// Place in the arena.
+    pub offset: u32,
+    /// Channels.
+    pub c: u32,
+    /// Height (1 for sequences and vectors).
+    pub h: u32,
+    /// Width.
+    pub w: u32,
+    /// Scale of the quantisation; finite and positive.
+    pub scale: f32,
+    /// Zero point, -128..=127.
+    pub zero: i32,
+    /// First operator at which the tensor is alive (0 for the input).
+    pub first_op: u32,
+    /// Last operator at which the tensor is alive.
+    pub last_op: u32,
+}
+
+/// Operator codes.
+pub mod op {
+    /// Convolution with `groups == 1`; weights OHWI.
+    pub const CONV: u16 = 1;
+    /// Depthwise convolution, one output channel per input channel; weights HWC.
+    pub const DEPTHWISE: u16 = 2;
+    /// Fully connected over the whole input tensor, read H × W × C; weights `[out][in]`.
+    pub const LINEAR: u16 = 3;
+    /// Element-wise sum of two tensors of the same shape.
+    pub const ADD: u16 = 4;
+    /// Maximum over a window.
+    pub const MAX_POOL: u16 = 5;
+    /// Mean over a window, the padding not counted.
+    pub const AVG_POOL: u16 = 6;
+    /// Grouped convolution with `1 < groups`, not depthwise; weights OHWI with I = input channels / groups.
+    pub const GROUPED_CONV: u16 = 7;
+}
+
+/// One operator. Fields that an operator has no use for are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct OpRecord {
+    /// One of [`op`].
+    pub code: u16,
+    /// Tensor index.
+    pub input: u16,
+    /// Second tensor index (Add), else `u16::MAX`.
+    pub input2: u16,
+    /// Tensor index.
+    pub output: u16,
+    /// Kernel height and width.
+    pub kernel: [u16; 2],
+    /// Vertical and horizontal step.
+    pub stride: [u16; 2],
+    /// Distance between taps.
+    pub dilation: [u16; 2],
+    /// Padding above and to the left; what is needed below and to the right follows from the output shape.
+    pub pad: [u16; 2],
+    /// Weights: offset in the data section; int8.
+    pub weights: u32,
+    /// Bytes of weights.
+    pub weights_len: u32,
+    /// Requantisation: offset in the data section of `[Requant]`: one per output channel (conv, depthwise,
+    /// linear); for the mean one per number of valid taps, beginning at `count_base`.
+    pub requant: u32,
+    /// Number of requantisation records.
+    pub requant_len: u32,
+    /// Left shift of the accumulator before the multiplication, 0..=15.
+    pub left_shift: u8,
+    /// Smallest output value.
+    pub lo: i8,
+    /// Largest output value.
+    pub hi: i8,
+    /// Zero.
+    pub reserved: u8,
+    /// Groups of a grouped convolution, else 1; `count_base` of a mean: the smallest number of valid taps.
+    pub groups: u16,
+    /// Add: multipliers of the two inputs.
+    pub add_mul: [i16; 2],
+    /// Add: right shift, 0..=30.
+    pub add_shift: u16,
+    /// Add: bias (rounding and zero points folded in).
+    pub add_bias: i32,
+    /// The node's name in the user's network.
+    pub name: NameRef,
+}
+
+/// Requantisation of one output channel, see [`crate::quant`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Requant {
+    /// Bias with the input zero point folded in: `bias - zero_in * sum(weights)`.
+    pub bias: i32,
+    /// `round(scale_in * scale_w / scale_out * 2^(32 - left_shift))`.
+    pub mul: i32,
+}
+
+/// How a user's value becomes the real value that the network takes: `real = (value * scale - mean) / std`.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct InputChannel {
+    /// Factor on the raw value.
+    pub scale: f32,
+    /// Mean, after the factor.
+    pub mean: f32,
+    /// Standard deviation, after the factor.
+    pub std: f32,
+}
+
+/// Verdict codes of certificates.
+pub mod verdict {
+    /// No verdict was made (`evenkeel compile`).
+    pub const NONE: u32 = 0;
+    /// The contract holds at its confidence.
+    pub const PASS: u32 = 1;
+    /// The contract is broken at its confidence.
+    pub const FAIL: u32 = 2;
+    /// The data cannot tell.
+    pub const UNDECIDED: u32 = 3;
+}
+
+/// The certificate: what the verdict measured on these bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct CertificateHead {
+    /// One of [`verdict`].
+    pub verdict: u32,
+    /// 1 when the user exported in spite of the verdict (`--allow-unproven`).
+    pub unproven: u32,
+    /// Confidence of the bounds.
+    pub confidence: f32,
+    /// Rows of the verdict split.
+    pub n: u32,
+    /// Metric of the dense model over all rows.
+    pub dense: f32,
+    /// Metric of the pruned model in f32.
+    pub pruned: f32,
+    /// Metric of these int8 bytes.
+    pub int8: f32,
+    /// Number of group records that follow.
+    pub groups: u32,
+}
+
+/// One group of people in the certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct CertificateGroup {
+    /// For example `gender=female`.
+    pub name: NameRef,
+    /// Rows.
+    pub n: u32,
+    /// Clusters (rows where the contract names none).
+    pub clusters: u32,
+    /// Metric of the dense model.
+    pub dense: f32,
+    /// Metric of the pruned model in f32.
+    pub pruned: f32,
+    /// Metric of these int8 bytes.
+    pub int8: f32,
+    /// Lower confidence bound of `int8`, simultaneous over groups.
+    pub int8_lower: f32,
+    /// Excess drop.
+    pub excess_drop: f32,
+    /// Upper bound of the excess drop (infinite when there is none).
+    pub excess_drop_upper: f32,
+    /// One of [`verdict`].
+    pub verdict: u32,
+}
+
+/// Configuration of the device monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct MonitorHead {
+    /// Number of [`FloorRecord`] that follow.
+    pub groups: u32,
+    /// Alarm when the sum of a group's evidence reaches this: A * J * 2^q (see [`crate::monitor`]).
+    pub threshold: u32,
+    /// Fractional bits of the evidence, 1..=16.
+    pub q: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Number of alternatives in the grid of the floor detector.
+pub const GRID: usize = 6;
+
+/// The floor detector of one group: likelihood ratios in Q26, rounded down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct FloorRecord {
+    /// For example `gender=female`.
+    pub name: NameRef,
+    /// The floor p0 in Q26, rounded down: the certified accuracy's lower bound less the tolerance.
+    pub floor: u32,
+    /// `p_j / p0` for a correct prediction.
+    pub correct: [u32; GRID],
+    /// `(1 - p_j) / (1 - p0)` for a wrong one.
+    pub wrong: [u32; GRID],
+}

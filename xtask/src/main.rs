@@ -1,0 +1,2 @@
+//! `cargo xtask`: set-up, demo, tests, boards.
+fn main() {}
