@@ -1,6 +1,9 @@
 //! The contract: what the user demands of the small model, written once, carried through the whole chain.
 
+use crate::error::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
 
 /// `contract.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,7 +89,7 @@ pub struct Budget {
 
 /// A limit: absolute or a share of the dense model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "toml::Value", into = "String")]
+#[serde(try_from = "LimitText", into = "String")]
 pub enum Limit {
     /// MACs or bytes.
     Absolute(u64),
@@ -122,5 +125,230 @@ fn ones() -> Vec<f32> {
 impl Default for InputNorm {
     fn default() -> Self {
         InputNorm { scale: one(), mean: zeros(), std: ones() }
+    }
+}
+
+/// A limit as TOML has it: a number or a text with a unit.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum LimitText {
+    Number(u64),
+    Text(String),
+}
+
+impl TryFrom<LimitText> for Limit {
+    type Error = String;
+
+    fn try_from(v: LimitText) -> Result<Self, String> {
+        match v {
+            LimitText::Number(n) => Ok(Limit::Absolute(n)),
+            LimitText::Text(s) => s.parse(),
+        }
+    }
+}
+
+impl std::str::FromStr for Limit {
+    type Err = String;
+
+    /// `"40%"`, `"500000"`, `"64 KiB"`, `"1.5 MiB"`, `"2 M"` (10^6).
+    fn from_str(s: &str) -> Result<Self, String> {
+        let bad = || format!("`{s}` is no limit: write a share like \"40%\", a number, or a size like \"64 KiB\"");
+        let t = s.trim();
+        let split = t.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(t.len());
+        let (number, unit) = t.split_at(split);
+        let number: f64 = number.replace('_', "").parse().map_err(|_| bad())?;
+        let factor = match unit.trim() {
+            "%" if number > 0.0 && number <= 100.0 => return Ok(Limit::Share(number / 100.0)),
+            "" | "B" => 1.0,
+            "k" | "kB" | "K" => 1e3,
+            "M" | "MB" => 1e6,
+            "G" | "GB" => 1e9,
+            "KiB" => 1024.0,
+            "MiB" => 1048576.0,
+            "GiB" => 1073741824.0,
+            _ => return Err(bad()),
+        };
+        let v = number * factor;
+        if !(1.0..=1e15).contains(&v) {
+            return Err(bad());
+        }
+        Ok(Limit::Absolute(v as u64))
+    }
+}
+
+impl From<Limit> for String {
+    fn from(l: Limit) -> String {
+        match l {
+            Limit::Absolute(n) => n.to_string(),
+            Limit::Share(s) => format!("{}%", s * 100.0),
+        }
+    }
+}
+
+impl Limit {
+    /// The limit in the unit of `dense`, the same quantity of the dense model.
+    pub fn resolve(self, dense: u64) -> u64 {
+        match self {
+            Limit::Absolute(n) => n,
+            Limit::Share(s) => (dense as f64 * s).floor() as u64,
+        }
+    }
+}
+
+impl TryFrom<String> for Metric {
+    type Error = String;
+
+    fn try_from(s: String) -> Result<Self, String> {
+        let class = |t: &str| {
+            t.trim()
+                .parse()
+                .map_err(|_| format!("metric `{s}`: the class after the colon must be its number (0, 1, …)"))
+        };
+        match s.trim() {
+            "accuracy" => Ok(Metric::Accuracy),
+            "macro_recall" => Ok(Metric::MacroRecall),
+            t => match t.split_once(':') {
+                Some(("recall", c)) => Ok(Metric::Recall(class(c)?)),
+                Some(("fpr", c)) => Ok(Metric::Fpr(class(c)?)),
+                _ => {
+                    Err(format!("metric `{s}` is not known: use accuracy, macro_recall, recall:<class> or fpr:<class>"))
+                }
+            },
+        }
+    }
+}
+
+impl From<Metric> for String {
+    fn from(m: Metric) -> String {
+        m.to_string()
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Metric::Accuracy => f.write_str("accuracy"),
+            Metric::Recall(c) => write!(f, "recall:{c}"),
+            Metric::Fpr(c) => write!(f, "fpr:{c}"),
+            Metric::MacroRecall => f.write_str("macro_recall"),
+        }
+    }
+}
+
+impl Metric {
+    /// Class index that the metric needs the data to have.
+    pub fn class(self) -> Option<usize> {
+        match self {
+            Metric::Recall(c) | Metric::Fpr(c) => Some(c),
+            _ => None,
+        }
+    }
+}
+
+impl Contract {
+    /// Reads `contract.toml`.
+    ///
+    /// # Errors
+    /// Names the file, the key or value that is wrong, and what is allowed.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).context("cannot read the contract").map_err(|e| e.at(path))?;
+        Self::parse(&text).map_err(|e| e.at(path))
+    }
+
+    /// Parses and checks the text of a contract.
+    ///
+    /// # Errors
+    /// Says which key or value is wrong, and what is allowed.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut c: Contract = toml::from_str(text).map_err(|e| {
+            Error::new(e.to_string().trim_end())
+                .help("a contract has [fairness] with groups and max_excess_drop, and may have [budget] and [input]")
+        })?;
+        c.text = text.to_owned();
+        c.check()?;
+        Ok(c)
+    }
+
+    fn check(&self) -> Result<()> {
+        let f = &self.fairness;
+        let within = |name: &str, v: f64, lo: f64, hi: f64| {
+            if v > lo && v < hi {
+                Ok(())
+            } else {
+                Err(Error::new(format!("[fairness] {name} = {v} is out of range"))
+                    .help(format!("choose a value between {lo} and {hi}")))
+            }
+        };
+        if f.groups.is_empty() {
+            return Err(
+                Error::new("[fairness] groups is empty").help("name at least one column, e.g. groups = [\"gender\"]")
+            );
+        }
+        within("max_excess_drop", f.max_excess_drop, 0.0, 1.0)?;
+        within("confidence", f.confidence, 0.5, 1.0)?;
+        if let Some(g) = f.max_gap {
+            within("max_gap", g, 0.0, 1.0)?;
+        }
+        if let Some(m) = f.min_metric {
+            within("min_metric", m, 0.0, 1.0)?;
+        }
+        let n = &self.input;
+        if n.mean.is_empty() || n.std.is_empty() {
+            return Err(Error::new("[input] mean and std need at least one value"));
+        }
+        let finite = |v: &f32| v.is_finite();
+        if !(n.scale.is_finite()
+            && n.scale != 0.0
+            && n.mean.iter().all(finite)
+            && n.std.iter().all(|v| v.is_finite() && *v > 0.0))
+        {
+            return Err(Error::new("[input] scale and std must be finite and std positive"));
+        }
+        if self.budget.latency.is_some() || self.budget.target.is_some() {
+            return Err(Error::new("[budget] latency is not supported by this version").help(
+                "give the budget as macs, flash or ram; `evenkeel bench --target cortex-m4` counts instructions",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "[fairness]\ngroups = [\"gender\"]\nmax_excess_drop = 0.03\n";
+
+    #[test]
+    fn minimal_contract_gets_defaults() {
+        let c = Contract::parse(MINIMAL).unwrap();
+        assert_eq!((c.fairness.confidence, c.fairness.metric), (0.95, Metric::Accuracy));
+        assert_eq!(c.budget, Budget::default());
+        assert_eq!(c.text, MINIMAL);
+    }
+
+    #[test]
+    fn limits_are_shares_numbers_and_sizes() {
+        let c =
+            Contract::parse(&format!("{MINIMAL}[budget]\nmacs = \"40%\"\nflash = \"64 KiB\"\nram = 24000\n")).unwrap();
+        assert_eq!(c.budget.macs.unwrap().resolve(1001), 400);
+        assert_eq!(c.budget.flash.unwrap().resolve(0), 65536);
+        assert_eq!(c.budget.ram.unwrap().resolve(0), 24000);
+    }
+
+    #[test]
+    fn wrong_input_is_named() {
+        for (text, want) in [
+            ("", "fairness"),
+            ("[fairness]\ngroups=[]\nmax_excess_drop=0.1", "groups is empty"),
+            ("[fairness]\ngroups=[\"g\"]\nmax_excess_drop=2.0", "max_excess_drop"),
+            ("[fairness]\ngroups=[\"g\"]\nmax_excess_drop=0.1\nmetric=\"f1\"", "f1"),
+            ("[fairness]\ngroups=[\"g\"]\nmax_excess_drop=0.1\nspeed=1", "speed"),
+            ("[fairness]\ngroups=[\"g\"]\nmax_excess_drop=0.1\n[budget]\nmacs=\"0%\"", "0%"),
+            ("[fairness]\ngroups=[\"g\"]\nmax_excess_drop=0.1\n[input]\nstd=[0.0]", "std"),
+        ] {
+            let e = Contract::parse(text).unwrap_err().to_string();
+            assert!(e.contains(want), "{text:?}: {e}");
+        }
     }
 }
