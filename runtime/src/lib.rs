@@ -5,6 +5,10 @@ extern crate alloc;
 #[cfg(any(test, feature = "map"))]
 extern crate std;
 
+mod error;
 pub mod format;
 pub mod kernels;
 pub mod quant;
+
+pub use error::Error;
+pub use format::Model;
