@@ -1,4 +1,25 @@
 //! The `.keel` file format: records, the verifying reader, and the writer (feature `write`).
 
+mod crc;
+mod read;
 mod records;
+mod verify;
+mod verify_ops;
+#[cfg(feature = "write")]
+mod write;
+
+pub use crc::crc32;
+pub use read::Model;
 pub use records::*;
+#[cfg(feature = "write")]
+pub use write::{FileSpec, Names};
+
+/// The checksum covers the file from here: all that follows the field [`Header::crc`].
+pub const CRC_START: usize = 16;
+
+/// Largest number of multiplications that one run of a model may take: hours on the slowest target, not
+/// years, so that no file can make a run endless.
+pub const MAX_WORK: u64 = 1 << 40;
+
+/// Largest arena that a file may ask for, in bytes.
+pub const MAX_ARENA: u32 = 1 << 30;
