@@ -245,6 +245,23 @@ impl Metric {
     }
 }
 
+impl InputNorm {
+    /// Checks that the numbers make sense.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<()> {
+        if self.mean.is_empty() || self.std.is_empty() {
+            return Err(Error::new("[input] mean and std need at least one value"));
+        }
+        let finite = self.scale.is_finite() && self.mean.iter().chain(&self.std).all(|v| v.is_finite());
+        if !finite || self.scale == 0.0 || self.std.iter().any(|v| *v <= 0.0) {
+            return Err(Error::new("[input] scale, mean and std must be finite, scale not zero, std positive"));
+        }
+        Ok(())
+    }
+}
+
 impl Contract {
     /// Reads `contract.toml`.
     ///
@@ -292,18 +309,7 @@ impl Contract {
         if let Some(m) = f.min_metric {
             within("min_metric", m, 0.0, 1.0)?;
         }
-        let n = &self.input;
-        if n.mean.is_empty() || n.std.is_empty() {
-            return Err(Error::new("[input] mean and std need at least one value"));
-        }
-        let finite = |v: &f32| v.is_finite();
-        if !(n.scale.is_finite()
-            && n.scale != 0.0
-            && n.mean.iter().all(finite)
-            && n.std.iter().all(|v| v.is_finite() && *v > 0.0))
-        {
-            return Err(Error::new("[input] scale and std must be finite and std positive"));
-        }
+        self.input.check()?;
         if self.budget.latency.is_some() || self.budget.target.is_some() {
             return Err(Error::new("[budget] latency is not supported by this version").help(
                 "give the budget as macs, flash or ram; `evenkeel bench --target cortex-m4` counts instructions",

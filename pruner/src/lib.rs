@@ -1,5 +1,6 @@
 //! Evenkeel's host side: a compiler from ONNX and labelled data to a `.keel` file under a fairness contract.
 
+pub mod chain;
 pub mod contract;
 pub mod couple;
 pub mod data;
@@ -9,6 +10,7 @@ pub mod graph;
 pub mod lower;
 pub mod net;
 pub mod onnx;
+pub mod progress;
 pub mod prune;
 pub mod quant;
 pub mod report;

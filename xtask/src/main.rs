@@ -1,2 +1,54 @@
-//! `cargo xtask`: set-up, demo, tests, boards.
-fn main() {}
+//! `cargo xtask`: set-up, demo, tests, firmware, benches. Each command says what it does and installs what is
+//! missing, or prints the one command that does.
+
+mod bench;
+mod demo;
+mod firmware;
+mod setup;
+mod sh;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  demo              set-up, then the whole chain on synthetic data: train, prune under a contract, verdict,
+                    report, the firmware in the emulator with its monitor
+  test              set-up, then formatting, lints, docs, and every test, emulated firmware included
+  firmware          builds the firmware of boards/mps2-an386 into target/firmware
+  bench             instructions of the MLPerf Tiny networks and the networks of ../shared on the emulated Cortex-M4
+  seeds [N]         magnitude against the contract method on motionsense over N seeds (default 5)
+  second-opinion    the networks of ../shared through burn-candle in f32: agreement and latency
+  fuzz [MINUTES]    every fuzz target for that long (default 10; needs a nightly compiler and cargo-fuzz)
+  deny              licences and bans of all dependencies (needs cargo-deny)
+  setup             only the set-up";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number =
+        |default: u64| args.get(1).map_or(Ok(default), |a| a.parse().map_err(|_| format!("`{a}` is no number")));
+    let done = match args.first().map(String::as_str) {
+        Some("demo") => demo::demo(),
+        Some("test") => test::test(),
+        Some("firmware") => firmware::build().map(drop),
+        Some("bench") => bench::counts(),
+        Some("seeds") => number(5).and_then(bench::seeds),
+        Some("second-opinion") => bench::second_opinion(),
+        Some("fuzz") => number(10).and_then(test::fuzz),
+        Some("deny") => test::deny(),
+        Some("setup") => setup::all(),
+        Some("help" | "-h" | "--help") | None => {
+            println!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(format!("there is no command `{other}`\n\n{HELP}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,14 @@
-//! Scoring, budget, and the pruning schedule.
+//! Pruning under the contract: a cubic schedule of small steps, each followed by fine-tuning.
+//!
+//! score ([`score`]) → choose under the budget ([`select`]) → really remove ([`shrink`]) → fine-tune with the
+//! contract as a constraint ([`constraint`]) → again, until the budget holds; then a longer recovery.
+
+pub mod constraint;
+pub mod resize;
+pub mod schedule;
+pub mod score;
+pub mod select;
+pub mod shrink;
+pub mod standing;
+
+pub use schedule::{Method, Outcome, Options, Step, prune};

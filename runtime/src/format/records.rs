@@ -231,6 +231,8 @@ pub struct CertificateHead {
     pub int8: f32,
     /// Number of group records that follow.
     pub groups: u32,
+    /// Fingerprint of the rows that the verdict was made on (inputs and labels), low word first.
+    pub data_hash: [u32; 2],
 }
 
 /// One group of people in the certificate.
@@ -288,4 +290,30 @@ pub struct FloorRecord {
     pub correct: [u32; GRID],
     /// `(1 - p_j) / (1 - p0)` for a wrong one.
     pub wrong: [u32; GRID],
+}
+
+impl OpRecord {
+    /// The operator's name for people.
+    pub fn code_name(&self) -> &'static str {
+        match self.code {
+            op::CONV => "Conv",
+            op::DEPTHWISE => "DepthwiseConv",
+            op::LINEAR => "Linear",
+            op::ADD => "Add",
+            op::MAX_POOL => "MaxPool",
+            op::AVG_POOL => "AvgPool",
+            op::GROUPED_CONV => "GroupedConv",
+            _ => "unknown",
+        }
+    }
+}
+
+/// The name of a code of [`verdict`].
+pub fn verdict_name(code: u32) -> &'static str {
+    match code {
+        verdict::PASS => "PASS",
+        verdict::FAIL => "FAIL",
+        verdict::UNDECIDED => "UNDECIDED",
+        _ => "none",
+    }
 }

@@ -1,0 +1,166 @@
+//! The chain from a network and its data to a judged file: what the commands share.
+
+use crate::contract::{Contract, InputNorm};
+use crate::data::{self, Data, GroupSet, Rows, batch::Normaliser, parse_groups};
+use crate::error::{Context, Error, Result};
+use crate::graph::{Graph, passes};
+use crate::net::{Net, Set, floats, set};
+use crate::onnx;
+use crate::quant::{QGraph, Ranges, quantise};
+use burn::tensor::Device;
+use evenkeel_runtime::format::{InputChannel, Model};
+use evenkeel_runtime::kernels::Native;
+use evenkeel_runtime::session::{Session, quantise_input};
+use rayon::prelude::*;
+use std::path::Path;
+
+/// Training rows that the activations' ranges are measured on.
+const CALIBRATION_ROWS: usize = 1024;
+
+/// A network ready for the chain: normalisation folded, softmax (which changes no class) dropped.
+///
+/// # Errors
+/// Names the file and the node.
+pub fn load_network(path: &Path) -> Result<Graph> {
+    fold(&onnx::load(path)?).map_err(|e| e.at(path))
+}
+
+/// Folds normalisation and drops the softmax at the end.
+///
+/// # Errors
+/// Names a normalisation that stands alone.
+pub fn fold(graph: &Graph) -> Result<Graph> {
+    passes::fold_batch_norm(&passes::drop_softmax(graph).0)
+}
+
+/// Data, normalised for a network, with the contract's groups.
+pub struct Prepared {
+    /// The data; its verdict split is still closed.
+    pub data: Data,
+    /// How raw values become inputs.
+    pub norm: Normaliser,
+    /// Training rows.
+    pub train: Set,
+    /// Selection rows.
+    pub select: Set,
+    /// Groups of the training rows.
+    pub train_groups: GroupSet,
+    /// Groups of the selection rows.
+    pub select_groups: GroupSet,
+}
+
+impl Prepared {
+    /// Loads a data set for a network.
+    ///
+    /// # Errors
+    /// Names the file, and what does not fit the network or the groups.
+    pub fn load(path: &Path, graph: &Graph, input: &InputNorm, groups: &[String]) -> Result<Self> {
+        let data = data::load(path)?;
+        Self::new(data, graph, input, groups).map_err(|e| e.at(path))
+    }
+
+    fn new(data: Data, graph: &Graph, input: &InputNorm, groups: &[String]) -> Result<Self> {
+        let classes = graph.output_shape().len();
+        if data.train.classes > classes {
+            return Err(Error::new(format!("array `y` has classes up to {}, the network has {classes} outputs", data.train.classes - 1)));
+        }
+        for (name, rows) in [("train", &data.train), ("val", &data.select)] {
+            if rows.is_empty() {
+                return Err(Error::new(format!("array `split` has no row `{name}`")).help("split must hold train, val and test"));
+            }
+        }
+        let norm = Normaliser::new(input, &data.train.sample)?;
+        let train_groups = parse_groups(&data.train, groups)?;
+        let select_groups = parse_groups(&data.select, groups)?;
+        let (train, select) = (Set::new(&data.train, &norm, graph)?, Set::new(&data.select, &norm, graph)?);
+        Ok(Prepared { data, norm, train, select, train_groups, select_groups })
+    }
+}
+
+/// The normalisation as the file carries it, per channel or one for all.
+pub fn input_channels(input: &InputNorm) -> Vec<InputChannel> {
+    let n = input.mean.len().max(input.std.len());
+    let at = |v: &[f32], i: usize| v[i.min(v.len() - 1)];
+    (0..n).map(|i| InputChannel { scale: input.scale, mean: at(&input.mean, i), std: at(&input.std, i) }).collect()
+}
+
+/// Calibrates on training rows and quantises.
+///
+/// # Errors
+/// Names the layer that cannot be quantised.
+pub fn quantised(graph: &Graph, calibration: &Set, input: &InputNorm, device: &Device) -> Result<QGraph> {
+    let net = Net::new(graph, device);
+    let stride = (calibration.len() / CALIBRATION_ROWS).max(1);
+    let rows: Vec<usize> = (0..calibration.len()).step_by(stride).collect();
+    let mut ranges = Ranges::new(graph.nodes.len());
+    for rows in rows.chunks(64) {
+        for (id, value) in net.forward_all(net.input(calibration.gather(rows))).into_iter().enumerate() {
+            ranges.observe(id, &floats(value)?);
+        }
+    }
+    quantise(graph, &ranges, input_channels(input))
+}
+
+/// Opens a `.keel` that is already in memory or mapped.
+///
+/// # Errors
+/// Names the file and what is wrong in it.
+pub fn open<'b>(bytes: &'b [u8], path: &Path) -> Result<Model<'b>> {
+    Model::from_bytes(bytes).map_err(|e| Error::new(e).at(path).help("make the file again with `evenkeel prune` or `evenkeel compile`"))
+}
+
+/// An arena for a model, aligned as sessions want it; cast it to bytes.
+pub fn arena(model: &Model) -> Vec<u64> {
+    vec![0; model.arena_len().div_ceil(8)]
+}
+
+/// Outputs of an int8 file for raw rows in the user's order, `rows × outputs`, through the runtime.
+///
+/// # Errors
+/// When the rows have not the shape that the file takes.
+pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
+    let input = model.input();
+    let want = (input.c * input.h * input.w) as usize;
+    if width != want {
+        return Err(Error::new(format!("samples have {width} values, the model takes {want} ({}×{}×{})", input.c, input.h, input.w)));
+    }
+    let out = model.output();
+    let out_len = (out.c * out.h * out.w) as usize;
+    let rows = x.len() / width.max(1);
+    let mut y = vec![0i8; rows * out_len];
+    let per_task = rows.div_ceil(rayon::current_num_threads() * 4).max(1);
+    y.par_chunks_mut(per_task * out_len).zip(x.par_chunks(per_task * width)).try_for_each(|(y, x)| {
+        let mut arena = arena(model);
+        let mut session = Session::<Native>::new(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
+        for (y, x) in y.chunks_mut(out_len).zip(x.chunks(width)) {
+            quantise_input(model, x, session.input_mut());
+            session.run();
+            y.copy_from_slice(session.output());
+        }
+        Ok(())
+    })?;
+    Ok(y)
+}
+
+/// Classes that an int8 file gives raw rows.
+///
+/// # Errors
+/// As [`int8_outputs`].
+pub fn int8_classes(model: &Model, rows: &Rows) -> Result<Vec<usize>> {
+    let y = int8_outputs(model, &rows.x, rows.width())?;
+    let k = y.len() / rows.len().max(1);
+    Ok(set::classes(&y.iter().map(|v| *v as f32).collect::<Vec<_>>(), k.max(1)))
+}
+
+/// Overwrites a file by way of a temporary one beside it, so that a reader sees the old or the new bytes.
+///
+/// # Errors
+/// Names the file.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir).context("cannot write beside it").map_err(|e| e.at(path))?;
+    file.write_all(bytes).context("cannot write").map_err(|e| e.at(path))?;
+    file.persist(path).map_err(|e| Error::new(format!("cannot write: {}", e.error)).at(path))?;
+    Ok(())
+}

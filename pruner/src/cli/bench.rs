@@ -1,0 +1,180 @@
+//! `evenkeel bench`: time on this host, or instructions on the emulated Cortex-M4.
+
+use super::{print_json, thousands};
+use clap::{Args, ValueEnum};
+use evenkeel::error::{Context, Error, Result};
+use evenkeel::{chain, data};
+use evenkeel_emulator::Job;
+use evenkeel_runtime::cast::MappedFile;
+use evenkeel_runtime::format::Model;
+use evenkeel_runtime::kernels::{Native, Portable};
+use evenkeel_runtime::session::{Session, quantise_input};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What to measure on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// This machine: nanoseconds
+    Host,
+    /// The emulated Cortex-M4: instructions
+    CortexM4,
+}
+
+/// Measures a .keel file per layer and in all.
+#[derive(Args)]
+#[command(after_help = "Example: evenkeel bench model.keel --target cortex-m4 --data set.npz --rows 200\nWith --data, rows of `val` are the inputs, and on the emulator their output bytes are compared with the host's.")]
+pub struct Bench {
+    /// The .keel file
+    model: PathBuf,
+    /// Where
+    #[arg(long, value_enum, default_value_t = Target::Host)]
+    target: Target,
+    /// Take the inputs from this data set (.npz), or from its array `x` where it has no splits; random bytes otherwise
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Number of inputs (host: each runs at least 20 times)
+    #[arg(long)]
+    rows: Option<usize>,
+    /// Use the portable kernels instead of the target's own
+    #[arg(long)]
+    portable: bool,
+    /// Seed of the random inputs
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub fn run(&self) -> Result<()> {
+        let file = MappedFile::open(&self.model).at(&self.model)?;
+        let model = chain::open(file.bytes(), &self.model)?;
+        let inputs = self.inputs(&model)?;
+        let mut out = match self.target {
+            Target::Host => host(&model, &inputs, self.portable)?,
+            Target::CortexM4 => self.emulated(&model, file.bytes(), &inputs)?,
+        };
+        out["arena"] = json!(model.arena_len());
+        out["bytes"] = json!(model.file_len());
+        out["file"] = json!(self.model);
+        if self.json { print_json(&out) } else { table(&out) }
+    }
+
+    /// int8 inputs, one after another.
+    fn inputs(&self, model: &Model) -> Result<Vec<i8>> {
+        let width = model.input().elements();
+        let Some(path) = &self.data else {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            return Ok((0..self.rows.unwrap_or(1).max(1) * width).map(|_| rng.random()).collect());
+        };
+        let x = match data::load(path) {
+            Ok(data) => data.select.x,
+            Err(with_splits) => data::load_array(path, Some("x")).map_err(|_| with_splits)?.1,
+        };
+        let rows = self.rows.unwrap_or(1).clamp(1, (x.len() / width).max(1));
+        if x.len() < rows * width || x.len() % width != 0 {
+            return Err(Error::new(format!("array `x` holds no whole number of samples of {width} values")).at(path));
+        }
+        let mut out = vec![0; rows * width];
+        out.chunks_mut(width).zip(x.chunks(width)).for_each(|(q, x)| quantise_input(model, x, q));
+        Ok(out)
+    }
+
+    fn emulated(&self, model: &Model, bytes: &[u8], inputs: &[i8]) -> Result<Value> {
+        let firmware = evenkeel_emulator::find_firmware()
+            .ok_or_else(|| Error::new("the firmware for the emulator is not built").help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE"))?;
+        let job = Job { firmware: &firmware, model: bytes, inputs, labels: None, groups: None, portable: self.portable };
+        let outcome = evenkeel_emulator::run(&job).map_err(Error::new)?;
+        let host = host_outputs(model, inputs)?;
+        if outcome.outputs != host {
+            let row = outcome.outputs.chunks(model.output().elements()).zip(host.chunks(model.output().elements())).position(|(a, b)| a != b);
+            return Err(Error::new(format!("the emulated device gives other bytes than this host, first at input {row:?}")).help("please report this: it breaks the promise of bit-exactness"));
+        }
+        let n = outcome.inferences.max(1) as u64;
+        Ok(json!({
+            "target": "cortex-m4", "unit": "instructions", "total": outcome.total_instructions / n,
+            "kernels": if self.portable { "portable" } else { "cortex-m4" },
+            "inferences": n, "equal_bytes": true,
+            "layers": layers(model, |i| outcome.layers[i] / n),
+        }))
+    }
+}
+
+fn layers(model: &Model, count: impl Fn(usize) -> u64) -> Value {
+    let of = |(i, o): (usize, &evenkeel_runtime::format::OpRecord)| json!({"name": model.name(o.name), "op": o.code_name(), "macs": model.macs(i), "count": count(i)});
+    model.ops().iter().enumerate().map(of).collect()
+}
+
+fn host_outputs(model: &Model, inputs: &[i8]) -> Result<Vec<i8>> {
+    let mut arena = chain::arena(model);
+    let mut session = Session::<Portable>::with_kernels(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
+    let mut out = Vec::new();
+    for x in inputs.chunks(model.input().elements()) {
+        session.input_mut().copy_from_slice(x);
+        session.run();
+        out.extend_from_slice(session.output());
+    }
+    Ok(out)
+}
+
+fn host(model: &Model, inputs: &[i8], portable: bool) -> Result<Value> {
+    if portable { timed::<Portable>(model, inputs, "portable") } else { timed::<Native>(model, inputs, "native") }
+}
+
+/// Median, minimum and 99th percentile of single inferences, after a warm-up.
+fn timed<K: evenkeel_runtime::kernels::Kernels>(model: &Model, inputs: &[i8], kernels: &str) -> Result<Value> {
+    let mut arena = chain::arena(model);
+    let mut session = Session::<K>::with_kernels(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
+    let width = model.input().elements();
+    let repeats = (400 / (inputs.len() / width).max(1)).max(20);
+    let (mut totals, mut per_layer) = (Vec::new(), vec![Vec::new(); model.ops().len()]);
+    for round in 0..=repeats {
+        for x in inputs.chunks(width) {
+            session.input_mut().copy_from_slice(x);
+            let begin = Instant::now();
+            session.run();
+            let total = begin.elapsed().as_nanos() as u64;
+            // The input's place in the arena may be used again: it is filled anew for the second run.
+            session.input_mut().copy_from_slice(x);
+            let mut last = Instant::now();
+            session.run_observed(|i| {
+                let now = Instant::now();
+                if round > 0 {
+                    per_layer[i].push((now - last).as_nanos() as u64);
+                }
+                last = Instant::now();
+            });
+            if round > 0 {
+                totals.push(total);
+            }
+        }
+    }
+    totals.sort_unstable();
+    per_layer.iter_mut().for_each(|v| v.sort_unstable());
+    Ok(json!({
+        "target": "host", "unit": "ns", "kernels": kernels, "total": totals[totals.len() / 2], "min": totals[0],
+        "p99": totals[totals.len() * 99 / 100], "inferences": totals.len(),
+        "layers": layers(model, |i| per_layer[i][per_layer[i].len() / 2]),
+    }))
+}
+
+fn table(out: &Value) -> Result<()> {
+    let number = |v: &Value| v.as_u64().unwrap_or(0);
+    println!("{} on {} ({} kernels), {} per inference:", out["file"].as_str().unwrap_or(""), out["target"].as_str().unwrap_or(""), out["kernels"].as_str().unwrap_or(""), out["unit"].as_str().unwrap_or(""));
+    for l in out["layers"].as_array().into_iter().flatten() {
+        let (macs, count) = (number(&l["macs"]), number(&l["count"]));
+        let per = if macs > 0 { format!("{:.2}/MAC", count as f64 / macs as f64) } else { String::new() };
+        println!("  {:<34} {:<14} {:>14} MACs {:>14} {per}", l["name"].as_str().unwrap_or(""), l["op"].as_str().unwrap_or(""), thousands(macs), thousands(count));
+    }
+    println!("total {} {}, arena {} bytes, file {} bytes", thousands(number(&out["total"])), out["unit"].as_str().unwrap_or(""), thousands(number(&out["arena"])), thousands(number(&out["bytes"])));
+    if out.get("equal_bytes").is_some() {
+        println!("outputs of {} inputs are equal to the host's, byte for byte", number(&out["inferences"]));
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! `evenkeel compile`: a network as it is, without pruning.
+
+use super::{InputFlags, print_json, thousands};
+use clap::Args;
+use evenkeel::chain;
+use evenkeel::contract::InputNorm;
+use evenkeel::data::{self, batch::Normaliser};
+use evenkeel::error::{Error, Result};
+use evenkeel::lower::{Extras, lower};
+use evenkeel::net::{Set, device};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Quantises a network to int8 and writes a .keel file, without pruning and without a verdict.
+#[derive(Args)]
+#[command(after_help = "Example: evenkeel compile model.onnx --data set.npz -o model.keel")]
+pub struct Compile {
+    /// The ONNX network (f32)
+    model: PathBuf,
+    /// Calibration data: a .npz with splits (its training rows are used), or any .npz/.npy with inputs
+    #[arg(long)]
+    data: PathBuf,
+    /// Name of the array with inputs in a .npz without splits
+    #[arg(long, default_value = "x")]
+    array: String,
+    /// Where the file goes
+    #[arg(short, long)]
+    output: PathBuf,
+    #[command(flatten)]
+    input: InputFlags,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Compile {
+    pub fn run(&self) -> Result<()> {
+        let graph = chain::load_network(&self.model)?;
+        let input = self.input.apply(&InputNorm::default())?;
+        let (sample, x) = match data::load(&self.data) {
+            Ok(d) => (d.train.sample, d.train.x),
+            Err(with_splits) => {
+                let npz = self.data.extension().is_some_and(|e| e == "npz");
+                let (shape, x) = data::load_array(&self.data, npz.then_some(self.array.as_str())).map_err(|_| with_splits)?;
+                (shape.get(1..).unwrap_or(&[]).to_vec(), x)
+            }
+        };
+        let norm = Normaliser::new(&input, &sample).map_err(|e| e.at(&self.data))?;
+        let set = Set::from_array(&sample, &x, &norm, &graph).map_err(|e| e.at(&self.data))?;
+        if set.is_empty() {
+            return Err(Error::new("there is no row to calibrate on").at(&self.data));
+        }
+        let q = chain::quantised(&graph, &set, &input, &device("cpu")?).map_err(|e| e.at(&self.model))?;
+        let lowered = lower(&q, &Extras::default())?;
+        chain::write_file(&self.output, &lowered.bytes)?;
+        if self.json {
+            return print_json(&json!({"file": self.output, "bytes": lowered.bytes.len(), "arena": lowered.arena, "macs": lowered.macs}));
+        }
+        println!("{}: {} bytes, arena {} bytes, {} MACs", self.output.display(), thousands(lowered.bytes.len() as u64), thousands(lowered.arena as u64), thousands(lowered.macs));
+        Ok(())
+    }
+}

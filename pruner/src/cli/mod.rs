@@ -1,0 +1,105 @@
+//! The commands of `evenkeel`, a file each.
+//!
+//! Exit codes: 0 done (and, where a verdict is made, PASS), 1 a verdict that is not PASS, 2 an error.
+
+mod audit;
+mod bench;
+mod compile;
+mod inspect;
+mod prune;
+mod report;
+mod run;
+mod synth;
+mod train;
+mod verify;
+
+use clap::{Args, Parser, Subcommand};
+use evenkeel::contract::InputNorm;
+use evenkeel::error::{Error, Result};
+use std::process::ExitCode;
+
+/// Makes trained networks smaller under a fairness contract.
+#[derive(Parser)]
+#[command(name = "evenkeel", version, about, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Synth(synth::Synth),
+    Train(train::Train),
+    Inspect(inspect::Inspect),
+    Audit(audit::Audit),
+    Prune(prune::Prune),
+    Compile(compile::Compile),
+    Verify(verify::Verify),
+    Run(run::Run),
+    Bench(bench::Bench),
+    Report(report::Report),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> Result<ExitCode> {
+        let done = |()| ExitCode::SUCCESS;
+        match self.command {
+            Command::Synth(c) => c.run().map(done),
+            Command::Train(c) => c.run().map(done),
+            Command::Inspect(c) => c.run().map(done),
+            Command::Audit(c) => c.run().map(done),
+            Command::Prune(c) => c.run(),
+            Command::Compile(c) => c.run().map(done),
+            Command::Verify(c) => c.run(),
+            Command::Run(c) => c.run().map(done),
+            Command::Bench(c) => c.run().map(done),
+            Command::Report(c) => c.run().map(done),
+        }
+    }
+}
+
+/// How raw values become the network's input: `(value * scale - mean) / std`. Overrides `[input]` of a contract.
+#[derive(Args, Clone, Debug)]
+struct InputFlags {
+    /// Factor on raw values, e.g. 0.00392156862 for bytes
+    #[arg(long)]
+    scale: Option<f32>,
+    /// Means after the factor, one per channel or one for all
+    #[arg(long, value_delimiter = ',')]
+    mean: Option<Vec<f32>>,
+    /// Standard deviations after the factor
+    #[arg(long, value_delimiter = ',')]
+    std: Option<Vec<f32>>,
+}
+
+impl InputFlags {
+    fn apply(&self, base: &InputNorm) -> Result<InputNorm> {
+        let n = InputNorm {
+            scale: self.scale.unwrap_or(base.scale),
+            mean: self.mean.clone().unwrap_or_else(|| base.mean.clone()),
+            std: self.std.clone().unwrap_or_else(|| base.std.clone()),
+        };
+        n.check()?;
+        Ok(n)
+    }
+}
+
+/// Prints a value as JSON on standard output.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value).map_err(Error::new)?);
+    Ok(())
+}
+
+/// `12,345`
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}

@@ -1,0 +1,100 @@
+//! How much each channel matters, and to whom.
+
+use crate::couple::Coupling;
+use crate::data::{GroupSet, batch::group_batches};
+use crate::error::Result;
+use crate::graph::{Graph, Op};
+use crate::net::{Net, Set, floats, loss};
+use crate::progress::Stop;
+use burn::tensor::Device;
+use rand_chacha::ChaCha8Rng;
+
+/// Rows per gradient.
+const BATCH: usize = 16;
+/// Gradients per group, at least and at most; between them, [`BUDGET`] is shared out.
+const BATCHES: (usize, usize) = (6, 48);
+/// Gradients over all groups.
+const BUDGET: usize = 120;
+
+/// Importance per group of people, class and channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scores {
+    /// `[group][class][channel]`, each group's sum over all prunable channels scaled to 1.
+    pub groups: Vec<Vec<Vec<f64>>>,
+}
+
+/// L1 norm of the filters that produce a channel, summed over the producers of its class (Li et al. 2017).
+pub fn magnitude(graph: &Graph, coupling: &Coupling) -> Scores {
+    let scores = coupling.classes.iter().map(|class| {
+        let mut s = vec![0.0; class.channels];
+        for &id in class.producers.iter().chain(&class.through) {
+            let (weight, out) = match &graph.nodes[id].op {
+                Op::Conv(c) => (&c.weight, c.out),
+                Op::Linear(l) => (&l.weight, l.out),
+                _ => continue,
+            };
+            for (s, w) in s.iter_mut().zip(weight.chunks(weight.len() / out)) {
+                *s += w.iter().map(|v| v.abs() as f64).sum::<f64>();
+            }
+        }
+        s
+    });
+    Scores { groups: vec![scores.collect()] }
+}
+
+/// Squared gate gradient per group (Molchanov et al. 2019, kept apart by group): a channel's gate scales
+/// what its consumers read, so `dL/dgate = sum w * dL/dw` over the consumers' weights for that channel.
+/// The square is taken per batch and averaged over the group's batches.
+///
+/// Only the consumers' side is summed: the producers' side has the same derivative and would count twice.
+/// The graph must be folded, so that normalisation does not hide the gradient.
+///
+/// # Errors
+/// When the device fails or the user stops it.
+pub fn taylor(graph: &Graph, coupling: &Coupling, train: &Set, groups: &GroupSet, device: &Device, rng: &mut ChaCha8Rng, stop: &Stop) -> Result<Scores> {
+    let net = Net::new(graph, &device.clone().autodiff());
+    let batches = (BUDGET / groups.groups.len().max(1)).clamp(BATCHES.0, BATCHES.1);
+    let mut out = Vec::with_capacity(groups.groups.len());
+    for g in 0..groups.groups.len() {
+        let mut score: Vec<Vec<f64>> = coupling.classes.iter().map(|c| vec![0.0; c.channels]).collect();
+        for rows in group_batches(groups, g, BATCH, batches, rng) {
+            stop.check()?;
+            let y: Vec<usize> = rows.iter().map(|&r| train.y[r]).collect();
+            let weight = vec![1.0 / rows.len() as f32; rows.len()];
+            let loss = loss::cross_entropy(net.forward(net.input(train.gather(&rows))), &y, &weight);
+            let grads = loss.backward();
+            for (class, score) in coupling.classes.iter().zip(&mut score) {
+                if class.frozen.is_some() {
+                    continue;
+                }
+                let mut gate = vec![0.0; class.channels];
+                for consumer in &class.consumers {
+                    let Some(affine) = net.affine(consumer.node) else { continue };
+                    let Some(grad) = affine.weight.grad(&grads) else { continue };
+                    add_gate(&mut gate, &graph.nodes[consumer.node].op, &floats(grad)?, consumer.span);
+                }
+                score.iter_mut().zip(&gate).for_each(|(s, t)| *s += t * t);
+            }
+        }
+        let sum: f64 = score.iter().flatten().sum();
+        if sum > 0.0 {
+            score.iter_mut().flatten().for_each(|s| *s /= sum);
+        }
+        out.push(score);
+    }
+    Ok(Scores { groups: out })
+}
+
+/// Adds `sum w * dw` over the weights that read each channel.
+fn add_gate(gate: &mut [f64], op: &Op, grad: &[f32], span: usize) {
+    let (weight, inp, taps) = match op {
+        Op::Conv(c) => (&c.weight, c.inp, c.window.taps()),
+        Op::Linear(l) => (&l.weight, l.inp / span, span),
+        _ => return,
+    };
+    for (row_w, row_g) in weight.chunks(inp * taps).zip(grad.chunks(inp * taps)) {
+        for ((gate, w), d) in gate.iter_mut().zip(row_w.chunks(taps)).zip(row_g.chunks(taps)) {
+            *gate += w.iter().zip(d).map(|(w, d)| (w * d) as f64).sum::<f64>();
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a fresh machine lacks: the emulator, and a compiler for the Cortex-M4.
+
+use crate::sh::{Result, cmd, has, output, run};
+use std::path::{Path, PathBuf};
+
+/// The microcontroller's target.
+pub const TARGET: &str = "thumbv7em-none-eabihf";
+
+/// How to compile for the microcontroller.
+pub enum Compiler {
+    /// The installed toolchain with the target added.
+    Rustup,
+    /// Debian's compiler and library sources; `core` is built from source. Holds the linker.
+    Debian(PathBuf),
+}
+
+/// Everything that `test` and `demo` need.
+pub fn all() -> Result<()> {
+    emulator()?;
+    compiler().map(drop)
+}
+
+/// Makes sure that there is a `qemu-system-arm`.
+pub fn emulator() -> Result<()> {
+    if has("qemu-system-arm", "--version") {
+        println!("set-up: qemu-system-arm is there");
+        return Ok(());
+    }
+    apt(&["qemu-system-arm"])
+}
+
+/// A compiler for [`TARGET`]: rustup's where its target can be added, Debian's packages where not.
+pub fn compiler() -> Result<Compiler> {
+    let sysroot = PathBuf::from(output(cmd("rustc").args(["--print", "sysroot"]))?.trim());
+    if sysroot.join("lib/rustlib").join(TARGET).is_dir() {
+        println!("set-up: the toolchain has {TARGET}");
+        return Ok(Compiler::Rustup);
+    }
+    if has("rustup", "--version") {
+        println!("set-up: adding {TARGET} to the toolchain");
+        if run(cmd("rustup").args(["target", "add", TARGET])).is_ok() {
+            return Ok(Compiler::Rustup);
+        }
+        println!("set-up: rustup cannot fetch it; falling back to Debian's rustc-web, cargo-web and rust-web-src");
+    }
+    if !(Path::new("/usr/bin/rustc").is_file() && Path::new("/usr/bin/cargo").is_file()) {
+        apt(&["rustc-web", "cargo-web", "rust-web-src"])?;
+    }
+    let host = output(cmd("rustc").arg("-vV"))?;
+    let host = host.lines().find_map(|l| l.strip_prefix("host: ")).unwrap_or("x86_64-unknown-linux-gnu");
+    let linker = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
+    if !linker.is_file() {
+        return Err(format!(
+            "no linker at {}: install a rustup toolchain, or add the target {TARGET} to yours",
+            linker.display()
+        ));
+    }
+    Ok(Compiler::Debian(linker))
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
+    let root = output(cmd("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    let how = format!("apt-get update && apt-get install -y {list}");
+    if !has("apt-get", "--version") || !(root || has("sudo", "-n")) {
+        return Err(format!("this machine lacks {list}; install with: sudo sh -c '{how}'"));
+    }
+    println!("set-up: installing {list}");
+    let mut shell = if root { cmd("sh") } else { cmd("sudo") };
+    let shell = if root { &mut shell } else { shell.args(["-n", "sh"]) };
+    run(shell.args(["-c", &how]).env("DEBIAN_FRONTEND", "noninteractive"))
+        .map_err(|e| format!("{e}; install with: sudo sh -c '{how}'"))
+}

@@ -1,0 +1,55 @@
+//! Every check of the project, and those that need more than a stable compiler.
+
+use crate::sh::{Result, cmd, has, root, run, shared};
+use crate::{firmware, setup};
+
+/// Formatting, lints, docs, firmware, tests.
+pub fn test() -> Result<()> {
+    setup::all()?;
+    match shared() {
+        Some(dir) => println!("tests use the data and models in {}", dir.display()),
+        None => println!("no ../shared and no EVENKEEL_DATA: tests on real data and models say that they skip"),
+    }
+    run(cmd("cargo").args(["fmt", "--all", "--check"]))?;
+    run(cmd("cargo").args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(cmd("cargo").args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    let elf = firmware::build()?;
+    let tests = if has("cargo-nextest", "--version") { &["nextest", "run"][..] } else { &["test"][..] };
+    run(cmd("cargo").args(tests).args(["--locked", "--workspace"]).env("EVENKEEL_FIRMWARE", &elf))?;
+    if tests[0] == "nextest" {
+        run(cmd("cargo").args(["test", "--locked", "--workspace", "--doc"]))?;
+    }
+    Ok(())
+}
+
+/// Licences and bans.
+pub fn deny() -> Result<()> {
+    if !has("cargo-deny", "--version") {
+        return Err("cargo-deny is not installed; install with: cargo install --locked cargo-deny".into());
+    }
+    run(cmd("cargo").args(["deny", "check", "licenses", "bans", "sources"]))
+}
+
+/// Fuzz targets of `tests/fuzz`.
+const TARGETS: &[&str] = &["keel", "onnx", "npz", "contract"];
+
+/// Runs every fuzz target for some minutes.
+pub fn fuzz(minutes: u64) -> Result<()> {
+    if !has("cargo-fuzz", "--version") {
+        return Err("cargo-fuzz is not installed; install with: cargo install --locked cargo-fuzz (and rustup toolchain install nightly)".into());
+    }
+    for target in TARGETS {
+        let mut c = cmd("cargo");
+        c.current_dir(root().join("tests")).args([
+            "+nightly",
+            "fuzz",
+            "run",
+            target,
+            "--",
+            "-timeout=20",
+            "-rss_limit_mb=4096",
+        ]);
+        run(c.arg(format!("-max_total_time={}", minutes * 60)))?;
+    }
+    Ok(())
+}
