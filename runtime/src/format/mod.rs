@@ -1,4 +1,21 @@
 //! The `.keel` file format: records, the verifying reader, and the writer (feature `write`).
 
+mod crc;
+mod read;
 mod records;
+mod verify;
+#[cfg(feature = "write")]
+mod write;
+
+pub use crc::crc32;
+pub use read::Model;
 pub use records::*;
+#[cfg(feature = "write")]
+pub use write::{FileSpec, Names};
+
+/// The checksum covers the file from here: all that follows the field [`Header::crc`].
+pub const CRC_START: usize = 16;
+
+/// Largest number of multiplications that one run of a model may take: hours on the slowest target, not
+/// years, so that no file can make a run endless.
+pub const MAX_WORK: u64 = 1 << 40;

@@ -1,0 +1,167 @@
+//! Typed views of a file's bytes, verified once.
+
+use core::str;
+
+use bytemuck::{Pod, cast_slice, try_cast_slice};
+
+use super::{
+    CertificateGroup, CertificateHead, FloorRecord, Header, InputChannel, MonitorHead, NameRef, OpRecord, Requant,
+    TensorRecord, op, verify,
+};
+use crate::Error;
+
+/// A verified model: views into the bytes of a `.keel` file, nothing copied.
+///
+/// To have one is to have the proof that every index, offset, shape and count in the file is sound, so
+/// what follows (accessors, [`crate::Session`]) has no errors to report.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    pub(super) header: &'a Header,
+    pub(super) tensors: &'a [TensorRecord],
+    pub(super) ops: &'a [OpRecord],
+    pub(super) data: &'a [u8],
+    pub(super) names: &'a str,
+    pub(super) contract: &'a str,
+    pub(super) certificate: Option<(&'a CertificateHead, &'a [CertificateGroup])>,
+    pub(super) monitor: Option<(&'a MonitorHead, &'a [FloorRecord])>,
+    pub(super) input_channels: &'a [InputChannel],
+}
+
+impl<'a> Model<'a> {
+    /// Verifies the whole file in one pass, without allocation, and gives typed views of it.
+    ///
+    /// `bytes` is exactly one file and starts at a multiple of 4 in memory ([`crate::Aligned`] for bytes
+    /// in flash; files that are mapped and the buffers of usual allocators are aligned anyway).
+    ///
+    /// # Errors
+    /// The first fault found, and where. No bytes make it panic or take more time than a small multiple
+    /// of their length and of the number of pairs of tensors.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, Error> {
+        verify::model(bytes)
+    }
+
+    /// The head of the file.
+    pub fn header(&self) -> &'a Header {
+        self.header
+    }
+
+    /// Length of the file in bytes.
+    pub fn file_len(&self) -> usize {
+        self.header.file_len as usize
+    }
+
+    /// The checksum that the file carries (and that was verified): names the version of a model in logs.
+    pub fn crc(&self) -> u32 {
+        self.header.crc
+    }
+
+    /// Bytes of arena that a session needs.
+    pub fn arena_len(&self) -> usize {
+        self.header.arena_len as usize
+    }
+
+    /// All activation tensors.
+    pub fn tensors(&self) -> &'a [TensorRecord] {
+        self.tensors
+    }
+
+    /// All operators in execution order.
+    pub fn ops(&self) -> &'a [OpRecord] {
+        self.ops
+    }
+
+    /// The tensor that the caller fills.
+    pub fn input(&self) -> &'a TensorRecord {
+        &self.tensors[self.header.input as usize]
+    }
+
+    /// The tensor that holds the result.
+    pub fn output(&self) -> &'a TensorRecord {
+        &self.tensors[self.header.output as usize]
+    }
+
+    /// The text that a record refers to; empty when it is not of this file.
+    pub fn name(&self, name: NameRef) -> &'a str {
+        let start = name.offset as usize;
+        start.checked_add(name.len as usize).and_then(|end| self.names.get(start..end)).unwrap_or("")
+    }
+
+    /// The contract as the user wrote it (TOML); empty for none.
+    pub fn contract(&self) -> &'a str {
+        self.contract
+    }
+
+    /// What the verdict measured on these bytes.
+    pub fn certificate(&self) -> Option<(&'a CertificateHead, &'a [CertificateGroup])> {
+        self.certificate
+    }
+
+    /// The device monitor's configuration, see [`crate::monitor`].
+    pub fn monitor(&self) -> Option<(&'a MonitorHead, &'a [FloorRecord])> {
+        self.monitor
+    }
+
+    /// How raw values become real ones: none (they are), one for all channels, or one per channel.
+    pub fn input_channels(&self) -> &'a [InputChannel] {
+        self.input_channels
+    }
+
+    /// The weights of an operator of this model, in the order that its code states.
+    pub fn weights(&self, op: &OpRecord) -> &'a [i8] {
+        cast_slice(piece(self.data, op.weights, op.weights_len as usize).unwrap_or(&[]))
+    }
+
+    /// The requantisation records of an operator of this model.
+    pub fn requant(&self, op: &OpRecord) -> &'a [Requant] {
+        records(self.data, op.requant, op.requant_len).unwrap_or(&[])
+    }
+
+    /// Multiplications (for pools and sums: additions or comparisons) that the operator of this index
+    /// takes for one input, padding counted; 0 when there is no such operator.
+    pub fn macs(&self, op: usize) -> u64 {
+        self.ops.get(op).map_or(0, |op| work(self.tensors, op))
+    }
+}
+
+/// `len` bytes from `offset`, if they are there.
+fn piece(bytes: &[u8], offset: u32, len: usize) -> Option<&[u8]> {
+    let start = offset as usize;
+    bytes.get(start..start.checked_add(len)?)
+}
+
+/// `count` records from `offset`, if they are there and aligned.
+pub(super) fn records<T: Pod>(bytes: &[u8], offset: u32, count: u32) -> Option<&[T]> {
+    let len = (count as usize).checked_mul(size_of::<T>())?;
+    try_cast_slice(piece(bytes, offset, len)?).ok()
+}
+
+/// See [`Model::macs`]. Saturates; the tensor indices are valid.
+pub(super) fn work(tensors: &[TensorRecord], op: &OpRecord) -> u64 {
+    let (x, y) = (&tensors[op.input as usize], &tensors[op.output as usize]);
+    let out = y.elements() as u64;
+    let taps = op.kernel[0] as u64 * op.kernel[1] as u64;
+    out.saturating_mul(match op.code {
+        op::CONV => taps.saturating_mul(x.c as u64),
+        op::GROUPED_CONV => taps.saturating_mul(x.c as u64 / op.groups.max(1) as u64),
+        op::LINEAR => x.elements() as u64,
+        op::ADD => 1,
+        _ => taps,
+    })
+}
+
+impl TensorRecord {
+    /// Elements, which are also bytes; exact for the tensors of a verified model.
+    pub fn elements(&self) -> usize {
+        (self.c as usize).saturating_mul(self.h as usize).saturating_mul(self.w as usize)
+    }
+
+    /// Height, width, channels: the order of the bytes.
+    pub fn shape(&self) -> [usize; 3] {
+        [self.h as usize, self.w as usize, self.c as usize]
+    }
+
+    /// The bytes of the arena that it takes.
+    pub fn range(&self) -> core::ops::Range<usize> {
+        self.offset as usize..(self.offset as usize).saturating_add(self.elements())
+    }
+}

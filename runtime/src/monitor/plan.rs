@@ -1,0 +1,55 @@
+//! Planning a monitor on the host: from certified accuracies to the integers of the device.
+
+use super::{MAX_GROUPS, ONE_Q26};
+use crate::Error;
+use crate::format::{FloorRecord, GRID, MonitorHead, NameRef};
+
+/// How far below the floor the alternatives lie.
+pub const DROPS: [f64; GRID] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32];
+/// No alternative is lower than this (unless the floor is).
+pub const LOWEST: f64 = 0.02;
+
+/// The detector of one group whose accuracy should be at least `p0`.
+///
+/// The ratios are computed from `p0` rounded down to Q26, in integers and rounded down again, which makes
+/// the premise of the guarantee ([`super::check`]) hold exactly. `p0` outside of (0, 1) is moved inside; a
+/// ratio that does not fit in 32 bits (`p0` close to 1) is set to the largest that does, which only
+/// slows the detector.
+pub fn floor_record(name: NameRef, p0: f64) -> FloorRecord {
+    let q26 = |p: f64| (p * ONE_Q26 as f64) as u32;
+    let floor = q26(p0).clamp(2, ONE_Q26 - 1);
+    let lowest = q26(LOWEST).min(floor / 2);
+    let p = DROPS.map(|drop| floor.saturating_sub(q26(drop)).max(lowest));
+    let ratio = |of: u32, to: u32| u32::try_from(((of as u64) << 26) / to as u64).unwrap_or(u32::MAX);
+    FloorRecord {
+        name,
+        floor,
+        correct: p.map(|p| ratio(p, floor)),
+        wrong: p.map(|p| ratio(ONE_Q26 - p, ONE_Q26 - floor)),
+    }
+}
+
+/// The head of a monitor of `groups` groups with at least `arl` labelled events on average between false
+/// alarms, its evidence with `q` fractional bits (8 is a good choice).
+///
+/// # Errors
+/// When `groups` is not in 1..=64, `q` not in 1..=16, `arl` is less than 1, or so large that evidence
+/// would saturate before it could alarm: `arl * GRID * 2^q` must fit in 32 bits.
+pub fn head(groups: usize, arl: f64, q: u32) -> Result<MonitorHead, Error> {
+    if groups == 0 || groups > MAX_GROUPS {
+        return Err(Error::Monitor("the number of groups must be in 1..=64"));
+    }
+    if !(1..=16).contains(&q) {
+        return Err(Error::Monitor("q must be in 1..=16"));
+    }
+    let threshold = arl * (GRID as u64 * (1u64 << q)) as f64;
+    if !(arl >= 1.0) {
+        return Err(Error::Monitor("the average run length must be at least 1"));
+    }
+    if threshold > u32::MAX as f64 {
+        return Err(Error::Monitor("no alarm could ever ring: choose a shorter average run length or a smaller q"));
+    }
+    // Rounded up, so that the run length is not shorter than asked for.
+    let threshold = (threshold as u32).saturating_add((threshold > threshold as u32 as f64) as u32);
+    Ok(MonitorHead { groups: groups as u32, threshold, q, reserved: 0 })
+}
