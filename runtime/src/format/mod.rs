@@ -4,6 +4,7 @@ mod crc;
 mod read;
 mod records;
 mod verify;
+mod verify_ops;
 #[cfg(feature = "write")]
 mod write;
 
@@ -19,3 +20,6 @@ pub const CRC_START: usize = 16;
 /// Largest number of multiplications that one run of a model may take: hours on the slowest target, not
 /// years, so that no file can make a run endless.
 pub const MAX_WORK: u64 = 1 << 40;
+
+/// Largest arena that a file may ask for, in bytes.
+pub const MAX_ARENA: u32 = 1 << 30;

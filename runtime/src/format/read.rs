@@ -124,7 +124,7 @@ impl<'a> Model<'a> {
 }
 
 /// `len` bytes from `offset`, if they are there.
-fn piece(bytes: &[u8], offset: u32, len: usize) -> Option<&[u8]> {
+pub(super) fn piece(bytes: &[u8], offset: u32, len: usize) -> Option<&[u8]> {
     let start = offset as usize;
     bytes.get(start..start.checked_add(len)?)
 }

@@ -7,7 +7,7 @@
 //! `S_j = (S_j + 1) * L_j`, with `L_j = p_j / p0` if the prediction was right, else `(1 - p_j) / (1 - p0)`
 //!
 //! and the alarm rings when `sum_j S_j >= A * J`. As long as the conditional accuracy of every group is at
-//! least its floor, `sum S - A-free event count` is a supermartingale, so the expected number of labelled
+//! least its floor, the evidence less the number of events (`S_j - n`) is a supermartingale, so the expected number of labelled
 //! events (over all groups together) before a false alarm is at least `A`: no matter how the data drift
 //! above the floor, and without a correction for the number of groups.
 //!
@@ -124,8 +124,7 @@ impl<'m, 's> Monitor<'m, 's> {
 
 /// `(s + 1) * ratio` in Q`q`, rounded down, saturating.
 fn step(s: u32, ratio: u32, q: u32) -> u32 {
-    // (2^32 + 2^16) * 2^32 fits in 65 bits, so the sum saturates first; one u32 step is nothing up there.
-    let product = (s.saturating_add(1 << q)) as u64 * ratio as u64;
+    let product = s.saturating_add(1 << q) as u64 * ratio as u64;
     u32::try_from(product >> 26).unwrap_or(u32::MAX)
 }
 
