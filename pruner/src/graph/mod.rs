@@ -6,6 +6,17 @@
 
 use std::fmt;
 
+pub mod cost;
+mod edit;
+pub mod eval;
+pub mod infer;
+pub mod norm;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod tail;
+
+pub(crate) use edit::drop_dead;
+
 /// Shape of one sample of an activation: channels, height, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {

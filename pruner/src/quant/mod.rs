@@ -1,5 +1,19 @@
 //! int8: calibration, quantisation, simulation equal to the runtime bit for bit.
 
+mod calibrate;
+mod fixed;
+pub(crate) mod fuse;
+mod histogram;
 mod model;
+mod quantise;
+mod simulate;
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use calibrate::{Method, Ranges};
 pub use model::{QGraph, QNode, QOp, QParams, QWeights};
+pub use quantise::quantise;
+pub use simulate::{dequantise, quantise_input, simulate};

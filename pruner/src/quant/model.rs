@@ -82,6 +82,8 @@ pub enum QOp {
         requant: Vec<Requant>,
         /// Smallest number of valid taps.
         count_base: usize,
+        /// Shift of the sum before the multiplication.
+        left_shift: u8,
     },
 }
 

@@ -1,0 +1,150 @@
+//! The plain f32 evaluator: what a graph means. Tests compare everything else with it.
+
+use super::{Conv, Graph, Op, Shape, Window};
+
+/// Evaluates one sample `x` (C × H × W) and returns every node's value, in the order of the nodes.
+///
+/// # Panics
+/// When `x` has not the input's length, or the graph has not passed [`super::infer::infer`].
+pub fn eval(graph: &Graph, x: &[f32]) -> Vec<Vec<f32>> {
+    assert_eq!(x.len(), graph.input_shape().len(), "one sample of the network's input");
+    let mut values: Vec<Vec<f32>> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let shape = |i: usize| graph.nodes[node.inputs[i]].shape;
+        let input = |i: usize| values[node.inputs[i]].as_slice();
+        let value = match &node.op {
+            Op::Input => x.to_vec(),
+            Op::Conv(c) => conv(c, input(0), shape(0), node.shape),
+            Op::BatchNorm(n) => {
+                let plane = shape(0).h * shape(0).w;
+                let mut out = input(0).to_vec();
+                for (c, row) in out.chunks_exact_mut(plane).enumerate() {
+                    let scale = n.gamma[c] / (n.var[c] + n.eps).sqrt();
+                    row.iter_mut().for_each(|v| *v = (*v - n.mean[c]) * scale + n.beta[c]);
+                }
+                out
+            }
+            Op::Clip { lo, hi } => input(0).iter().map(|v| v.max(*lo).min(*hi)).collect(),
+            Op::Add => input(0).iter().zip(input(1)).map(|(a, b)| a + b).collect(),
+            Op::MaxPool(window) => {
+                pool(window, input(0), shape(0), node.shape, |taps| taps.flatten().fold(f32::NEG_INFINITY, f32::max))
+            }
+            Op::AvgPool { window, count_pad } => pool(window, input(0), shape(0), node.shape, |taps| {
+                let (mut sum, mut inside) = (0.0, 0usize);
+                for v in taps.flatten() {
+                    sum += v;
+                    inside += 1;
+                }
+                sum / if *count_pad { window.taps() } else { inside } as f32
+            }),
+            Op::GlobalAvgPool => {
+                let plane = shape(0).h * shape(0).w;
+                input(0).chunks_exact(plane).map(|row| row.iter().sum::<f32>() / plane as f32).collect()
+            }
+            Op::Flatten => input(0).to_vec(),
+            Op::Linear(l) => l
+                .weight
+                .chunks_exact(l.inp)
+                .zip(&l.bias)
+                .map(|(row, bias)| bias + row.iter().zip(input(0)).map(|(w, v)| w * v).sum::<f32>())
+                .collect(),
+            Op::Softmax => {
+                let max = input(0).iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let exps: Vec<f32> = input(0).iter().map(|v| (v - max).exp()).collect();
+                let sum: f32 = exps.iter().sum();
+                exps.iter().map(|e| e / sum).collect()
+            }
+        };
+        debug_assert_eq!(value.len(), node.shape.len(), "{}", node.name);
+        values.push(value);
+    }
+    values
+}
+
+/// The network's result for one sample.
+///
+/// # Panics
+/// As [`eval`].
+pub fn eval_output(graph: &Graph, x: &[f32]) -> Vec<f32> {
+    eval(graph, x).swap_remove(graph.output)
+}
+
+fn conv(conv: &Conv, x: &[f32], from: Shape, to: Shape) -> Vec<f32> {
+    let Window { kernel: [kh, kw], stride, dilation, pad } = conv.window;
+    let mut out = vec![0.0; to.len()];
+    for o in 0..conv.out {
+        let plane = &mut out[o * to.h * to.w..][..to.h * to.w];
+        plane.fill(conv.bias[o]);
+        let first = o / (conv.out / conv.groups) * conv.inp;
+        for i in 0..conv.inp {
+            let image = &x[(first + i) * from.h * from.w..][..from.h * from.w];
+            for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
+                let weight = conv.weight[((o * conv.inp + i) * kh + ky) * kw + kx];
+                for oy in 0..to.h {
+                    let Some(iy) = source(oy, stride[0], ky * dilation[0], pad[0], from.h) else { continue };
+                    let row = &image[iy * from.w..][..from.w];
+                    for (ox, y) in plane[oy * to.w..][..to.w].iter_mut().enumerate() {
+                        if let Some(ix) = source(ox, stride[1], kx * dilation[1], pad[1], from.w) {
+                            *y += weight * row[ix];
+                        }
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Reduces every window of every channel; a tap in the padding is `None`.
+fn pool(
+    window: &Window,
+    x: &[f32],
+    from: Shape,
+    to: Shape,
+    reduce: impl Fn(&mut dyn Iterator<Item = Option<f32>>) -> f32,
+) -> Vec<f32> {
+    let Window { kernel: [kh, kw], stride, dilation, pad } = *window;
+    let mut out = Vec::with_capacity(to.len());
+    for image in x.chunks_exact(from.h * from.w) {
+        for (oy, ox) in (0..to.h).flat_map(|oy| (0..to.w).map(move |ox| (oy, ox))) {
+            let mut taps = (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))).map(|(ky, kx)| {
+                let iy = source(oy, stride[0], ky * dilation[0], pad[0], from.h)?;
+                let ix = source(ox, stride[1], kx * dilation[1], pad[1], from.w)?;
+                Some(image[iy * from.w + ix])
+            });
+            out.push(reduce(&mut taps));
+        }
+    }
+    out
+}
+
+/// Where along one axis a tap lies in the input, unless it lies in the padding.
+fn source(out: usize, stride: usize, tap: usize, pad: usize, size: usize) -> Option<usize> {
+    (out * stride + tap).checked_sub(pad).filter(|&i| i < size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::samples::Builder;
+
+    #[test]
+    fn pools_and_softmax_by_hand() {
+        let window = Window { kernel: [2, 2], stride: [1, 1], dilation: [1, 1], pad: [1, 1, 0, 0] };
+        let x = [-1.0, -2.0, -3.0, -4.0];
+        let run = |op: Op| {
+            let mut b = Builder::new(0, Shape::new(1, 2, 2));
+            let y = b.push(op, &[0]);
+            eval_output(&b.finish(y), &x)
+        };
+        assert_eq!(run(Op::MaxPool(window)), [-1.0, -1.0, -1.0, -1.0]);
+        assert_eq!(run(Op::AvgPool { window, count_pad: true }), [-0.25, -0.75, -1.0, -2.5]);
+        assert_eq!(run(Op::AvgPool { window, count_pad: false }), [-1.0, -1.5, -2.0, -2.5]);
+        assert_eq!(run(Op::GlobalAvgPool), [-2.5]);
+        assert_eq!(run(Op::Clip { lo: -3.5, hi: -1.5 }), [-1.5, -2.0, -3.0, -3.5]);
+        let mut b = Builder::new(0, Shape::vector(2));
+        let y = b.push(Op::Softmax, &[0]);
+        let [a, c] = eval_output(&b.finish(y), &[100.0, 100.0 + 3f32.ln()])[..] else { unreachable!() };
+        assert!((a - 0.25).abs() < 1e-6 && (c - 0.75).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,215 @@
+//! From a folded graph to the steps that the runtime takes: clipping joins its producer, Flatten disappears.
+//!
+//! Shapes alone decide, so the cost of a network can be known without its numbers.
+
+use crate::error::{Context, Error, Result};
+use crate::graph::{Graph, NodeId, Op, Shape, Window};
+
+/// One operation of the runtime.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Step {
+    /// The node that says what to compute. A `Clip` here has a producer that others read too, so it becomes an
+    /// operation of its own.
+    pub op: NodeId,
+    /// The node whose values the result has to represent: `op`, or the last clip or maximum that only it feeds.
+    pub value: NodeId,
+    /// Bounds of the clips that joined.
+    pub clip: (f32, f32),
+    /// Steps that it reads.
+    pub inputs: Vec<usize>,
+    /// Shape of the result, never flattened.
+    pub shape: Shape,
+}
+
+/// Steps in topological order, the input first, and the step of the result.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Steps {
+    /// Without those that do not lead to the result.
+    pub steps: Vec<Step>,
+    /// Index of the result.
+    pub output: usize,
+}
+
+/// Takes the graph apart into steps.
+///
+/// # Errors
+/// A batch normalisation or softmax that is left, and layouts that the runtime does not have, by node.
+pub(crate) fn fuse(graph: &Graph) -> Result<Steps> {
+    let readers = readers(graph);
+    let mut fusing = Fusing { graph, readers: &readers, at: vec![usize::MAX; graph.nodes.len()], steps: Vec::new() };
+    for id in 0..graph.nodes.len() {
+        // Node 0 is what the caller fills, read or not.
+        if readers[id] > 0 || id == 0 {
+            fusing.node(id).context(label(graph, id))?;
+        }
+    }
+    let output = fusing.at[graph.output];
+    let shape = fusing.steps[output].shape;
+    if shape.c > 1 && shape.h * shape.w > 1 && graph.output_shape() != shape {
+        let e = Error::new(format!("the result is {shape} flattened, which the runtime would give in another order"));
+        return Err(e.help("end the network before its last Flatten")).context(label(graph, graph.output));
+    }
+    Ok(Steps { steps: fusing.steps, output })
+}
+
+/// How errors call a node of the user's network.
+pub(crate) fn label(graph: &Graph, id: NodeId) -> String {
+    let node = &graph.nodes[id];
+    format!("{} '{}'", node.op.name(), node.name)
+}
+
+/// How often each node is read on the way to the result; the result is read once more, by the caller.
+fn readers(graph: &Graph) -> Vec<usize> {
+    let mut readers = vec![0; graph.nodes.len()];
+    readers[graph.output] = 1;
+    for id in (0..graph.nodes.len()).rev() {
+        if readers[id] > 0 {
+            for &i in &graph.nodes[id].inputs {
+                readers[i] += 1;
+            }
+        }
+    }
+    readers
+}
+
+/// The window of a mean over the whole of `shape`.
+pub(crate) fn whole(shape: Shape) -> Window {
+    Window { kernel: [shape.h, shape.w], stride: [1, 1], dilation: [1, 1], pad: [0; 4] }
+}
+
+/// Smallest and largest number of valid taps of one axis (0 vertical, 1 horizontal), over `out` positions.
+pub(crate) fn valid_taps(w: &Window, axis: usize, len: usize, out: usize) -> (usize, usize) {
+    let (pad, dilation) = (w.pad[axis] as i64, w.dilation[axis] as i64);
+    let counts = (0..out as i64).map(|position| {
+        let start = position * w.stride[axis] as i64 - pad;
+        // Taps t with 0 <= start + t * dilation < len.
+        let first = (-start).max(0).div_euclid(dilation) + i64::from((-start).max(0) % dilation != 0);
+        let end = ((len as i64 - start - 1).div_euclid(dilation) + 1).min(w.kernel[axis] as i64);
+        (end - first).max(0) as usize
+    });
+    counts.fold((usize::MAX, 0), |(lo, hi), n| (lo.min(n), hi.max(n)))
+}
+
+/// Smallest and largest number of valid taps of a window on `input` that gives `output`.
+///
+/// # Errors
+/// When a window lies wholly in the padding.
+pub(crate) fn tap_range(w: &Window, input: Shape, output: Shape) -> Result<(usize, usize)> {
+    let (rows, columns) = (valid_taps(w, 0, input.h, output.h), valid_taps(w, 1, input.w, output.w));
+    if rows.0 * columns.0 == 0 {
+        return Err(Error::new("a window lies wholly in the padding").help("pad by less than the kernel's size"));
+    }
+    Ok((rows.0 * columns.0, rows.1 * columns.1))
+}
+
+struct Fusing<'a> {
+    graph: &'a Graph,
+    readers: &'a [usize],
+    /// Per node, the step that gives its value (for a flattened one: in the layout before).
+    at: Vec<usize>,
+    steps: Vec<Step>,
+}
+
+impl Fusing<'_> {
+    fn node(&mut self, id: NodeId) -> Result<()> {
+        let node = &self.graph.nodes[id];
+        match &node.op {
+            Op::BatchNorm(_) => {
+                return Err(Error::new("is not folded into a convolution").help("fold batch normalisation first"));
+            }
+            Op::Softmax => {
+                return Err(Error::new("has no int8 form")
+                    .help("drop a trailing Softmax: it does not change which class is largest"));
+            }
+            Op::Flatten => self.at[id] = self.at[node.inputs[0]],
+            Op::Clip { lo, hi } => {
+                if lo.is_nan() || hi.is_nan() {
+                    return Err(Error::new("a bound is not a number"));
+                }
+                let clip = (lo.min(*hi), *hi);
+                match self.producer(node.inputs[0], clip) {
+                    Some(step) => {
+                        let s = &mut self.steps[step];
+                        s.clip = (s.clip.0.clamp(clip.0, clip.1), s.clip.1.clamp(clip.0, clip.1));
+                        self.live(node.inputs[0], id);
+                        self.at[id] = self.at[node.inputs[0]];
+                    }
+                    None => {
+                        let shape = self.steps[self.at[node.inputs[0]]].shape;
+                        self.push(id, shape, clip);
+                    }
+                }
+            }
+            Op::Linear(_) => self.push(id, node.shape, NONE),
+            Op::Add => {
+                let [a, b] = [0, 1].map(|i| self.steps[self.at[node.inputs[i]]].shape);
+                if a != b {
+                    return Err(Error::new(format!("adds {a} to {b}, one of them flattened"))
+                        .help("add before Flatten, or flatten tensors of one shape"));
+                }
+                self.push(id, a, NONE);
+            }
+            Op::Input => self.push(id, node.shape, NONE),
+            Op::Conv(_) | Op::MaxPool(_) | Op::AvgPool { .. } | Op::GlobalAvgPool => {
+                let (from, shape) = (self.graph.nodes[node.inputs[0]].shape, self.steps[self.at[node.inputs[0]]].shape);
+                if from != shape {
+                    return Err(Error::new(format!("reads {shape} flattened to {from}"))
+                        .help("only Linear, Add and Clip can follow a Flatten"));
+                }
+                self.push(id, node.shape, NONE);
+                if let Op::MaxPool(_) = node.op {
+                    self.live(node.inputs[0], id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, id: NodeId, shape: Shape, clip: (f32, f32)) {
+        let inputs = self.graph.nodes[id].inputs.iter().map(|&i| self.at[i]).collect();
+        self.at[id] = self.steps.len();
+        self.steps.push(Step { op: id, value: id, clip, inputs, shape });
+    }
+
+    /// The steps from the one of `node` up through maxima whose every value goes only this way, the nearest
+    /// first: a maximum keeps the quantisation of its input, and clipping can as well come before it.
+    fn chain(&self, mut node: NodeId) -> Vec<usize> {
+        let mut chain = Vec::new();
+        while self.readers[node] == 1 {
+            let step = self.at[node];
+            if self.steps[step].op == node {
+                chain.push(step);
+                if !matches!(self.graph.nodes[node].op, Op::MaxPool(_)) {
+                    break;
+                }
+            }
+            node = match self.graph.nodes[node].inputs.first() {
+                Some(&input) => input,
+                None => break,
+            };
+        }
+        chain
+    }
+
+    /// The step that can clip the value of `node` for its only reader.
+    fn producer(&self, node: NodeId, clip: (f32, f32)) -> Option<usize> {
+        let step = *self.chain(node).last()?;
+        match self.graph.nodes[self.steps[step].op].op {
+            // The kernel of the maximum does not clip.
+            Op::MaxPool(_) => None,
+            // Saturation to int8 is all that clips the input, and zero is always in its range.
+            Op::Input => (clip.0 <= 0.0 && clip.1 >= 0.0).then_some(step),
+            _ => Some(step),
+        }
+    }
+
+    /// What matters of `node` and of what only it reads are the values of `id`.
+    fn live(&mut self, node: NodeId, id: NodeId) {
+        for step in self.chain(node) {
+            self.steps[step].value = id;
+        }
+    }
+}
+
+/// The clip that clips nothing.
+const NONE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);

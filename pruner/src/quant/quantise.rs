@@ -1,0 +1,118 @@
+//! From a folded f32 graph and calibrated ranges to the integers that the runtime takes.
+
+use super::fixed;
+use super::fuse::{Step, fuse, label, tap_range, whole};
+use super::{Method, QGraph, QNode, QOp, QParams, Ranges};
+use crate::error::{Context, Error, Result};
+use crate::graph::{Conv, Graph, Linear, Op, Shape, Window};
+use evenkeel_runtime::format::InputChannel;
+
+/// Quantises a graph without batch normalisation and softmax; see [`Ranges`] for its activations.
+///
+/// Clips join the operation before them; Flatten disappears, the weights behind it are reordered. `input_norm` is
+/// one record per channel, one for all, or none where raw values are what the network takes.
+///
+/// The result's own range is never clipped: which class wins is decided at its ends.
+///
+/// # Errors
+/// Operations and layouts that have no int8 form, nodes without calibration, weights that are not numbers, layers
+/// too wide for 32-bit sums, each with the node's name; an `input_norm` of another length.
+pub fn quantise(graph: &Graph, ranges: &Ranges, input_norm: Vec<InputChannel>) -> Result<QGraph> {
+    check_norm(graph, &input_norm)?;
+    let steps = fuse(graph)?;
+    let mut nodes: Vec<QNode> = Vec::with_capacity(steps.steps.len());
+    for (i, step) in steps.steps.iter().enumerate() {
+        let method = (i == steps.output).then_some(Method::MinMax);
+        let node = one(graph, step, ranges, method, &nodes).context(label(graph, step.op))?;
+        nodes.push(node);
+    }
+    Ok(QGraph { name: graph.name.clone(), input_rank: graph.input_rank, input_norm, nodes, output: steps.output })
+}
+
+fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {
+    let channels = graph.input_shape().c;
+    if norm.len() > 1 && norm.len() != channels {
+        return Err(Error::new(format!("the input has {channels} channels and {} normalisations", norm.len()))
+            .help("give one mean and standard deviation, or one per channel"));
+    }
+    if norm.iter().any(|n| ![n.scale, n.mean, n.std].iter().all(|v| v.is_finite()) || n.std == 0.0) {
+        return Err(Error::new("the input normalisation divides by zero or is not a number"));
+    }
+    Ok(())
+}
+
+/// Quantises one step; `done` are the steps before it.
+fn one(graph: &Graph, step: &Step, ranges: &Ranges, method: Option<Method>, done: &[QNode]) -> Result<QNode> {
+    let node = &graph.nodes[step.op];
+    let input = |i: usize| &done[step.inputs[i]];
+    let finish = |op: QOp, out: QParams, clamp: (i8, i8)| {
+        let (name, inputs, shape) = (node.name.clone(), step.inputs.clone(), step.shape);
+        Ok(QNode { name, op, inputs, shape, out, clamp })
+    };
+    if let Op::MaxPool(window) = &node.op {
+        tap_range(window, input(0).shape, step.shape)?;
+        return finish(QOp::MaxPool(*window), input(0).out, (-128, 127));
+    }
+
+    let (lo, hi) = match method {
+        Some(method) => ranges.range_by(step.value, method),
+        None => ranges.range(step.value),
+    }
+    .context(format!("node {}", step.value))?;
+    let (wanted, zero) = fixed::params(lo.clamp(step.clip.0, step.clip.1), hi.clamp(step.clip.0, step.clip.1));
+    let mean = |window: Window, count_pad: bool| -> Result<(QOp, f32)> {
+        let taps = tap_range(&window, input(0).shape, step.shape)?;
+        let counted = count_pad.then_some(window.taps());
+        let (requant, left_shift, scale) = fixed::mean(taps, counted, input(0).out, wanted)?;
+        Ok((QOp::AvgPool { window, requant, count_base: taps.0, left_shift }, scale))
+    };
+    let (op, scale) = match &node.op {
+        Op::Input => (QOp::Input, fixed::stored(fixed::input_scale(wanted))?),
+        Op::Conv(conv) => {
+            let (mut weights, scale) = fixed::layer(&conv.weight, &conv.bias, input(0).out, wanted)?;
+            weights.data = conv_order(&weights.data, conv);
+            (QOp::Conv { window: conv.window, groups: conv.groups, weights }, scale)
+        }
+        Op::Linear(linear) => {
+            let (mut weights, scale) = fixed::layer(&linear.weight, &linear.bias, input(0).out, wanted)?;
+            weights.data = linear_order(&weights.data, linear, input(0).shape);
+            (QOp::Linear(weights), scale)
+        }
+        Op::Add => {
+            let (mul, bias, shift, scale) = fixed::sum([input(0).out, input(1).out], zero, wanted)?;
+            (QOp::Add { mul, bias, shift }, scale)
+        }
+        Op::AvgPool { window, count_pad } => mean(*window, *count_pad)?,
+        Op::GlobalAvgPool => mean(whole(input(0).shape), false)?,
+        // Values that others read unclipped: the mean over one tap is a requantisation.
+        Op::Clip { .. } => mean(whole(Shape::vector(1)), false)?,
+        Op::MaxPool(_) | Op::BatchNorm(_) | Op::Flatten | Op::Softmax => {
+            return Err(Error::new("internal error: not a step"));
+        }
+    };
+    let out = QParams { scale, zero };
+    // The caller fills the input; nothing clips it but int8.
+    let clamp = if op == QOp::Input { (-128, 127) } else { fixed::clamp(out, step.clip) };
+    finish(op, out, clamp)
+}
+
+/// OIHW to OHWI, or to HWC for a depthwise convolution (one filter per channel).
+fn conv_order(weight: &[i8], conv: &Conv) -> Vec<i8> {
+    let taps = conv.window.taps();
+    let at = |o: usize, tap: usize, i: usize| weight[(o * conv.inp + i) * taps + tap];
+    if conv.is_depthwise() {
+        (0..taps).flat_map(|tap| (0..conv.out).map(move |o| at(o, tap, 0))).collect()
+    } else {
+        let inner = move |o| (0..taps).flat_map(move |tap| (0..conv.inp).map(move |i| at(o, tap, i)));
+        (0..conv.out).flat_map(inner).collect()
+    }
+}
+
+/// Rows in C × H × W order to rows in H × W × C order, the order of the tensor `from`.
+fn linear_order(weight: &[i8], linear: &Linear, from: Shape) -> Vec<i8> {
+    let pixels = from.h * from.w;
+    let row = |row: &[i8]| -> Vec<i8> {
+        (0..pixels).flat_map(|p| (0..from.c).map(move |c| c * pixels + p)).map(|i| row[i]).collect()
+    };
+    weight.chunks(linear.inp.max(1)).flat_map(row).collect()
+}

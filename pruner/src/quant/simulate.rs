@@ -1,0 +1,128 @@
+//! What a [`QGraph`] computes, in plain integers: the simulation that equals the runtime byte for byte.
+//!
+//! Written from the definitions in `evenkeel_runtime::quant` alone, so that it checks the kernels rather than
+//! repeats them. All sums are exact here and cut to 32 bits once; wrapping sums in any order give the same.
+
+use super::{QGraph, QNode, QOp, QParams, QWeights};
+use crate::graph::{Shape, Window};
+use evenkeel_runtime::format::{InputChannel, Requant};
+
+/// The value of every node, each H × W × C, for an `input` in that order.
+///
+/// `q` is as [`super::quantise`] gives it, and `input` as long as node 0 says; other inputs panic.
+pub fn simulate(q: &QGraph, input: &[i8]) -> Vec<Vec<i8>> {
+    assert_eq!(input.len(), q.nodes[0].shape.len(), "elements of the input");
+    let mut values: Vec<Vec<i8>> = Vec::with_capacity(q.nodes.len());
+    for node in &q.nodes {
+        let value = match &node.op {
+            QOp::Input => input.to_vec(),
+            QOp::Conv { window, groups, weights } => {
+                conv(node, &q.nodes[node.inputs[0]], &values[node.inputs[0]], window, *groups, weights)
+            }
+            QOp::Linear(weights) => {
+                let x = &values[node.inputs[0]];
+                let dot = |o: usize| x.iter().zip(&weights.data[o * x.len()..]).map(|(&x, &w)| x as i64 * w as i64).sum();
+                (0..node.shape.c).map(|o| requantise(node, dot(o), weights.requant[o], weights.left_shift)).collect()
+            }
+            QOp::Add { mul, bias, shift } => {
+                let (a, b) = (&values[node.inputs[0]], &values[node.inputs[1]]);
+                let sum = |(&a, &b): (&i8, &i8)| {
+                    let sum = a as i64 * mul[0] as i64 + b as i64 * mul[1] as i64 + *bias as i64;
+                    clamp(node, (sum as i32 >> shift) as i64)
+                };
+                a.iter().zip(b).map(sum).collect()
+            }
+            QOp::MaxPool(window) => {
+                let (from, x) = (q.nodes[node.inputs[0]].shape, &values[node.inputs[0]]);
+                windows(node.shape, from, window, |c, taps| {
+                    taps.iter().map(|&(_, pixel)| x[pixel * from.c + c]).max().unwrap_or(i8::MIN)
+                })
+            }
+            QOp::AvgPool { window, requant, count_base, left_shift } => {
+                let (from, x) = (q.nodes[node.inputs[0]].shape, &values[node.inputs[0]]);
+                windows(node.shape, from, window, |c, taps| {
+                    let sum = taps.iter().map(|&(_, pixel)| x[pixel * from.c + c] as i64).sum();
+                    requantise(node, sum, requant[taps.len() - count_base], *left_shift)
+                })
+            }
+        };
+        values.push(value);
+    }
+    values
+}
+
+fn conv(node: &QNode, from: &QNode, x: &[i8], window: &Window, groups: usize, weights: &QWeights) -> Vec<i8> {
+    let (channels, taps) = (from.shape.c, window.taps());
+    let (inp, out) = (channels / groups, node.shape.c / groups);
+    let depthwise = groups > 1 && inp == 1 && out == 1;
+    windows(node.shape, from.shape, window, |o, valid| {
+        let first = o / out * inp;
+        // Padding has the value that stands for zero.
+        let mut pixels = vec![None; taps];
+        valid.iter().for_each(|&(tap, pixel)| pixels[tap] = Some(pixel));
+        let mut sum = 0i64;
+        for (tap, pixel) in pixels.into_iter().enumerate() {
+            for i in 0..inp {
+                let w = if depthwise { weights.data[tap * channels + o] } else { weights.data[(o * taps + tap) * inp + i] };
+                let x = pixel.map_or(from.out.zero, |p| x[p * channels + first + i]);
+                sum += w as i64 * x as i64;
+            }
+        }
+        requantise(node, sum, weights.requant[o], weights.left_shift)
+    })
+}
+
+/// Calls `value(channel, valid taps)` for each output element; a tap is its number in the window and its pixel.
+fn windows(to: Shape, from: Shape, w: &Window, value: impl Fn(usize, &[(usize, usize)]) -> i8) -> Vec<i8> {
+    let mut out = Vec::with_capacity(to.len());
+    let mut taps = Vec::with_capacity(w.taps());
+    for (oy, ox) in (0..to.h).flat_map(|y| (0..to.w).map(move |x| (y, x))) {
+        taps.clear();
+        for (ky, kx) in (0..w.kernel[0]).flat_map(|y| (0..w.kernel[1]).map(move |x| (y, x))) {
+            let y = (oy * w.stride[0] + ky * w.dilation[0]).checked_sub(w.pad[0]).filter(|&y| y < from.h);
+            let x = (ox * w.stride[1] + kx * w.dilation[1]).checked_sub(w.pad[1]).filter(|&x| x < from.w);
+            if let (Some(y), Some(x)) = (y, x) {
+                taps.push((ky * w.kernel[1] + kx, y * from.w + x));
+            }
+        }
+        out.extend((0..to.c).map(|c| value(c, &taps)));
+    }
+    out
+}
+
+/// `clamp(zero + high32((acc << left_shift) * mul + 2^31))`, the accumulator and its shift wrapping at 32 bits.
+fn requantise(node: &QNode, sum: i64, r: Requant, left_shift: u8) -> i8 {
+    let acc = ((sum + r.bias as i64) << left_shift) as i32;
+    let high = (acc as i64 * r.mul as i64 + (1 << 31)) >> 32;
+    clamp(node, high + node.out.zero as i64)
+}
+
+fn clamp(node: &QNode, v: i64) -> i8 {
+    v.clamp(node.clamp.0 as i64, node.clamp.1 as i64) as i8
+}
+
+/// A row of raw values in C × H × W order as the network's int8 input, H × W × C: what the runtime's
+/// `preprocess::quantise_input` does with the same values.
+///
+/// `raw` is as long as node 0 says; other lengths panic.
+pub fn quantise_input(q: &QGraph, raw: &[f32]) -> Vec<i8> {
+    let node = &q.nodes[0];
+    assert_eq!(raw.len(), node.shape.len(), "elements of the input");
+    let (channels, pixels) = (node.shape.c, node.shape.h * node.shape.w);
+    let identity = InputChannel { scale: 1.0, mean: 0.0, std: 1.0 };
+    let one = |i: usize| {
+        let (p, c) = (i / channels, i % channels);
+        let n = q.input_norm.get(c).or(q.input_norm.first()).unwrap_or(&identity);
+        evenkeel_runtime::preprocess::quantise(
+            (raw[c * pixels + p] * n.scale - n.mean) / n.std,
+            node.out.scale,
+            node.out.zero as i32,
+        )
+    };
+    (0..raw.len()).map(one).collect()
+}
+
+/// The real values that int8 values stand for, in the same order.
+pub fn dequantise(p: QParams, values: &[i8]) -> Vec<f32> {
+    values.iter().map(|&v| p.scale * (v as i32 - p.zero as i32) as f32).collect()
+}
