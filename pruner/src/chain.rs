@@ -3,7 +3,8 @@
 use crate::contract::{Contract, InputNorm};
 use crate::data::{self, Data, GroupSet, Rows, batch::Normaliser, parse_groups};
 use crate::error::{Context, Error, Result};
-use crate::graph::{Graph, passes};
+use crate::graph::Graph;
+use crate::graph::{norm::fold_batch_norm, tail::drop_softmax};
 use crate::net::{Net, Set, floats, set};
 use crate::onnx;
 use crate::quant::{QGraph, Ranges, quantise};
@@ -22,15 +23,7 @@ const CALIBRATION_ROWS: usize = 1024;
 /// # Errors
 /// Names the file and the node.
 pub fn load_network(path: &Path) -> Result<Graph> {
-    fold(&onnx::load(path)?).map_err(|e| e.at(path))
-}
-
-/// Folds normalisation and drops the softmax at the end.
-///
-/// # Errors
-/// Names a normalisation that stands alone.
-pub fn fold(graph: &Graph) -> Result<Graph> {
-    passes::fold_batch_norm(&passes::drop_softmax(graph).0)
+    Ok(fold_batch_norm(drop_softmax(onnx::load(path)?).0))
 }
 
 /// Data, normalised for a network, with the contract's groups.

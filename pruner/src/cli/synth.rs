@@ -3,6 +3,7 @@
 use super::{print_json, thousands};
 use clap::Args;
 use evenkeel::data::synth::{self, SynthSpec};
+use evenkeel::data;
 use evenkeel::error::Result;
 use serde_json::json;
 use std::path::PathBuf;
@@ -37,7 +38,9 @@ impl Synth {
             seed: self.seed,
             ..base
         };
-        let rows = synth::write(&spec, &self.output)?;
+        let parts = synth::generate(&spec)?;
+        data::save(&self.output, &parts)?;
+        let rows = parts.y.len();
         if self.json {
             return print_json(&json!({"file": self.output, "rows": rows, "subjects": spec.subjects, "seed": spec.seed}));
         }

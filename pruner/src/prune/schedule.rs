@@ -9,7 +9,8 @@ use crate::couple::{self, Coupling};
 use crate::data::GroupSet;
 use crate::error::{Error, Result};
 use crate::fair::metrics::{sign, value};
-use crate::graph::{Graph, NodeId, Op, passes};
+use crate::graph::norm::{fold_batch_norm, restore_norm};
+use crate::graph::{Graph, NodeId, Op};
 use crate::lower::cost::{Cost, cost};
 use crate::net::optimise::{Schedule, Task, fit};
 use crate::net::{Net, Set, floats, set};
@@ -169,7 +170,7 @@ pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract,
         };
         let net = Net::new(&start, &options.device.clone().autodiff());
         let net = fit(net, &mut task, &schedule, if last { Some(&mut best) } else { None }, &mut rng, stop, &progress)?;
-        graph = passes::fold_batch_norm(&net.to_graph()?)?;
+        graph = fold_batch_norm(net.to_graph()?);
         if stop.is_set() {
             return Ok(finish(dense, dense_cost, graph, limits, history, overhead, true)?);
         }
@@ -232,7 +233,7 @@ fn with_norm(graph: &Graph, train: &Set, device: &Device) -> Result<Graph> {
             (id, mean.iter().map(|m| *m as f32).collect(), var)
         })
         .collect();
-    passes::restore_norm(graph, &stats)
+    restore_norm(graph, &stats)
 }
 
 /// Trains a network of the zoo from nothing: cross-entropy, best on the selection rows.
