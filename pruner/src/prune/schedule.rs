@@ -1,7 +1,7 @@
 //! The schedule: from the dense network to one that meets the budget.
 
 use super::constraint::Constraint;
-use super::select::{Limits, Policy, Rules, select};
+use super::select::{Frame, Limits, Policy, Rules, select};
 use super::standing::{Standing, standing};
 use super::{score, shrink};
 use crate::contract::{Contract, Metric};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fair::metrics::{sign, value};
 use crate::graph::norm::{fold_batch_norm, restore_norm};
 use crate::graph::{Graph, NodeId, Op};
-use crate::lower::cost::{Cost, cost};
+use crate::lower::Cost;
 use crate::net::optimise::{Schedule, Task, fit};
 use crate::net::{Net, Set, floats, set};
 use crate::progress::{Stop, bar};
@@ -101,15 +101,15 @@ pub struct Split<'a> {
     pub groups: &'a GroupSet,
 }
 
-/// Prunes a folded network without softmax. `overhead` are the bytes of the file that hold no layer.
+/// Prunes a folded network without softmax, for a file with this frame.
 ///
 /// # Errors
 /// When the budget cannot be met, or training failed.
-pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract, options: &Options, overhead: usize, stop: &Stop) -> Result<Outcome> {
+pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract, options: &Options, frame: &Frame, stop: &Stop) -> Result<Outcome> {
     let metric = contract.fairness.metric;
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let classes = dense.output_shape().len();
-    let dense_cost = cost(dense, overhead)?;
+    let dense_cost = frame.cost(dense)?;
     let b = &contract.budget;
     let limits = Limits {
         macs: b.macs.map(|l| l.resolve(dense_cost.macs)),
@@ -121,7 +121,7 @@ pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract,
     let rules = Rules { round_to: options.round_to, min_share: options.min_share, policy };
     // A budget that cannot be met is refused before any time is spent.
     let uniform = couple::couple(dense);
-    select(dense, &uniform, &score::magnitude(dense, &uniform), &limits, &rules, &dense_widths, overhead)?;
+    select(dense, &uniform, &score::magnitude(dense, &uniform), &limits, &rules, &dense_widths, frame)?;
 
     let dense_net = Net::new(dense, &options.device);
     let teacher = train.set.logits(&dense_net, stop)?;
@@ -133,7 +133,7 @@ pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract,
         Ok(standing(metric, &selection.set.y, &dense_select, &now, selection.groups))
     };
     let stand = |phase: String, graph: &Graph, net: &Net| -> Result<Step> {
-        let (c, s) = (cost(graph, overhead)?, judge(net)?);
+        let (c, s) = (frame.cost(graph)?, judge(net)?);
         Ok(Step { phase, macs: c.macs, flash: c.flash, ram: c.ram, overall: s.overall, worst: s.worst, max_excess_drop: s.max_excess_drop })
     };
     let mut history = vec![stand("dense".into(), dense, &dense_net)?];
@@ -151,7 +151,7 @@ pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract,
             Method::Contract => score::taylor(&graph, &coupling, train.set, train.groups, &options.device, &mut rng, stop)?,
             Method::Magnitude => score::magnitude(&graph, &coupling),
         };
-        let keep = select(&graph, &coupling, &scores, &target, &rules, &dense_widths, overhead)?;
+        let keep = select(&graph, &coupling, &scores, &target, &rules, &dense_widths, frame)?;
         graph = shrink::shrink(&graph, &coupling, &keep)?;
         let start = if options.restore_norm { with_norm(&graph, train.set, &options.device)? } else { graph.clone() };
         let steps = if last { options.recover } else { options.tune };
@@ -172,19 +172,19 @@ pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract,
         let net = fit(net, &mut task, &schedule, if last { Some(&mut best) } else { None }, &mut rng, stop, &progress)?;
         graph = fold_batch_norm(net.to_graph()?);
         if stop.is_set() {
-            return Ok(finish(dense, dense_cost, graph, limits, history, overhead, true)?);
+            return Ok(finish(dense, dense_cost, graph, limits, history, frame, true)?);
         }
         let phase = if last { "recovery".to_owned() } else { format!("step {step}") };
         history.push(stand(phase, &graph, &Net::new(&graph, &options.device))?);
     }
     progress.finish_and_clear();
-    finish(dense, dense_cost, graph, limits, history, overhead, false)
+    finish(dense, dense_cost, graph, limits, history, frame, false)
 }
 
-fn finish(dense: &Graph, dense_cost: Cost, graph: Graph, limits: Limits, history: Vec<Step>, overhead: usize, stopped: bool) -> Result<Outcome> {
+fn finish(dense: &Graph, dense_cost: Cost, graph: Graph, limits: Limits, history: Vec<Step>, frame: &Frame, stopped: bool) -> Result<Outcome> {
     let (before, after): (Coupling, Coupling) = (couple::couple(dense), couple::couple(&graph));
     let widths = before.classes.iter().zip(&after.classes).filter(|(b, _)| b.frozen.is_none()).map(|(b, a)| (b.name.clone(), b.channels, a.channels)).collect();
-    let small = cost(&graph, overhead)?;
+    let small = frame.cost(&graph)?;
     Ok(Outcome { graph, cost: (dense_cost, small), limits, history, widths, stopped })
 }
 

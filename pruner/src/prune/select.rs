@@ -5,7 +5,7 @@ use super::score::Scores;
 use crate::couple::Coupling;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::lower::cost::{Cost, cost};
+use crate::lower::{Cost, Extras, cost};
 
 /// Limits in absolute units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,25 @@ impl Limits {
     }
 }
 
+/// What a file holds beside its layers, so that bytes can be counted before there is a file.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    /// Number of input normalisations.
+    pub norm: usize,
+    /// Contract, certificate and monitor with the right names; their numbers do not matter.
+    pub extras: Extras,
+}
+
+impl Frame {
+    /// What the lowered file of a network costs.
+    ///
+    /// # Errors
+    /// What lowering would refuse because of shapes.
+    pub fn cost(&self, graph: &Graph) -> Result<Cost> {
+        cost(graph, self.norm, &self.extras)
+    }
+}
+
 /// How the next channel is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -67,17 +86,16 @@ pub fn floor_of(channels: usize, rules: &Rules) -> usize {
 
 /// Chooses the channels that stay so that the limits hold, beginning from all of them.
 ///
-/// `dense_widths` are the widths of the dense model's classes; `overhead` are bytes of the file that hold no
-/// layer (contract, certificate, monitor).
+/// `dense_widths` are the widths of the dense model's classes.
 ///
 /// # Errors
 /// When the limits cannot be met: says by how much, and which layers block it.
-pub fn select(graph: &Graph, coupling: &Coupling, scores: &Scores, limits: &Limits, rules: &Rules, dense_widths: &[usize], overhead: usize) -> Result<Vec<Vec<usize>>> {
+pub fn select(graph: &Graph, coupling: &Coupling, scores: &Scores, limits: &Limits, rules: &Rules, dense_widths: &[usize], frame: &Frame) -> Result<Vec<Vec<usize>>> {
     let mut shape = skeleton(graph);
     let mut widths: Vec<usize> = coupling.classes.iter().map(|c| c.channels).collect();
     let mut kept: Vec<Vec<usize>> = widths.iter().map(|&w| (0..w).collect()).collect();
     let mut lost = vec![0.0; scores.groups.len()];
-    let mut now = cost(&shape, overhead)?;
+    let mut now = frame.cost(&shape)?;
     while !limits.hold(&now) {
         let pull = pull(&lost);
         let mut best: Option<(f64, usize, Vec<usize>)> = None;
@@ -92,7 +110,7 @@ pub fn select(graph: &Graph, coupling: &Coupling, scores: &Scores, limits: &Limi
                 Policy::WorstGroup => {
                     widths[i] -= bundle.len();
                     resize(&mut shape, coupling, &widths);
-                    let saved = saving(limits, &now, &cost(&shape, overhead)?, &shape);
+                    let saved = saving(limits, &now, &frame.cost(&shape)?, &shape);
                     widths[i] += bundle.len();
                     bundle.iter().map(|&u| weight(scores, &pull, i, u)).sum::<f64>() / saved.max(1e-12)
                 }
@@ -108,7 +126,7 @@ pub fn select(graph: &Graph, coupling: &Coupling, scores: &Scores, limits: &Limi
         kept[i].retain(|u| !bundle.contains(u));
         widths[i] = kept[i].len();
         resize(&mut shape, coupling, &widths);
-        now = cost(&shape, overhead)?;
+        now = frame.cost(&shape)?;
     }
     Ok(kept)
 }
