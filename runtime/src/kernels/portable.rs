@@ -1,7 +1,7 @@
 //! The definition of every operator: plain loops.
 //!
 //! The inner loops run over contiguous channels without conditions, which is all that a compiler needs to
-//! vectorise them. What lies in the padding is left out of the window first ([`Window`]); the zero point of
+//! vectorise them. What lies in the padding is left out of the window first (`Window`); the zero point of
 //! the input that stands there (it is folded into the bias) is added for all of those taps at once.
 
 use core::ops::Range;
