@@ -60,7 +60,9 @@ impl Ranges {
     /// As [`Ranges::range`], by the method given.
     pub(super) fn range_by(&self, node: NodeId, method: Method) -> Result<(f32, f32)> {
         let Some(h) = self.nodes.get(node).filter(|h| h.total + h.broken > 0) else {
-            return Err(Error::new("was not calibrated").help("calibrate on one row at least, with every node's values"));
+            return Err(
+                Error::new("was not calibrated").help("calibrate on one row at least, with every node's values")
+            );
         };
         if h.broken > 0 {
             return Err(Error::new(format!("takes {} values that are NaN or infinite in calibration", h.broken))
