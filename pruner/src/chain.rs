@@ -1,6 +1,6 @@
 //! The chain from a network and its data to a judged file: what the commands share.
 
-use crate::contract::{Contract, InputNorm};
+use crate::contract::InputNorm;
 use crate::data::{self, Data, GroupSet, Rows, batch::Normaliser, parse_groups};
 use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
@@ -9,9 +9,9 @@ use crate::net::{Net, Set, floats, set};
 use crate::onnx;
 use crate::quant::{QGraph, Ranges, quantise};
 use burn::tensor::Device;
-use evenkeel_runtime::format::{InputChannel, Model};
-use evenkeel_runtime::kernels::Native;
-use evenkeel_runtime::session::{Session, quantise_input};
+use evenkeel_runtime::format::InputChannel;
+use evenkeel_runtime::preprocess::quantise_input;
+use evenkeel_runtime::{Model, Session};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -124,9 +124,9 @@ pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
     let per_task = rows.div_ceil(rayon::current_num_threads() * 4).max(1);
     y.par_chunks_mut(per_task * out_len).zip(x.par_chunks(per_task * width)).try_for_each(|(y, x)| {
         let mut arena = arena(model);
-        let mut session = Session::<Native>::new(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
+        let mut session = Session::new(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
         for (y, x) in y.chunks_mut(out_len).zip(x.chunks(width)) {
-            quantise_input(model, x, session.input_mut());
+            quantise_input(model, x, session.input_mut()).context("input")?;
             session.run();
             y.copy_from_slice(session.output());
         }

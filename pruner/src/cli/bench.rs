@@ -6,9 +6,9 @@ use evenkeel::error::{Context, Error, Result};
 use evenkeel::{chain, data};
 use evenkeel_emulator::Job;
 use evenkeel_runtime::cast::MappedFile;
-use evenkeel_runtime::format::Model;
+use evenkeel_runtime::preprocess::quantise_input;
+use evenkeel_runtime::{Model, Session};
 use evenkeel_runtime::kernels::{Native, Portable};
-use evenkeel_runtime::session::{Session, quantise_input};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -82,7 +82,9 @@ impl Bench {
             return Err(Error::new(format!("array `x` holds no whole number of samples of {width} values")).at(path));
         }
         let mut out = vec![0; rows * width];
-        out.chunks_mut(width).zip(x.chunks(width)).for_each(|(q, x)| quantise_input(model, x, q));
+        for (q, x) in out.chunks_mut(width).zip(x.chunks(width)) {
+            quantise_input(model, x, q).context("input")?;
+        }
         Ok(out)
     }
 

@@ -8,10 +8,9 @@ use evenkeel::error::{Context, Error, Result};
 use evenkeel::chain;
 use evenkeel_emulator::Job;
 use evenkeel_runtime::cast::MappedFile;
-use evenkeel_runtime::format::Model;
-use evenkeel_runtime::kernels::Native;
+use evenkeel_runtime::preprocess::quantise_input;
+use evenkeel_runtime::{Model, Session};
 use evenkeel_runtime::monitor::{GroupState, Monitor as Detector};
-use evenkeel_runtime::session::{Session, quantise_input};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -127,7 +126,7 @@ impl Simulate {
             if bad == Some(group) && event >= self.from {
                 synth::degrade(&mut x, &rows.sample, self.strength, &mut rng);
             }
-            quantise_input(model, &x, q);
+            quantise_input(model, &x, q).context("input")?;
             s.labels.push(rows.y[row].min(254) as u8);
             s.groups.push(index[group].unwrap_or(255));
         }
@@ -176,7 +175,7 @@ fn host(model: &Model, stream: &Stream) -> Result<(Vec<GroupState>, u32)> {
     let mut states = vec![GroupState::default(); floors.len()];
     let mut monitor = Detector::new(head, floors, &mut states).context("monitor")?;
     let mut arena = chain::arena(model);
-    let mut session = Session::<Native>::new(model, bytemuck::cast_slice_mut(&mut arena)).context("session")?;
+    let mut session = Session::new(model, bytemuck::cast_slice_mut(&mut arena)).context("session")?;
     for ((x, &label), &group) in stream.inputs.chunks(model.input().elements()).zip(&stream.labels).zip(&stream.groups) {
         session.input_mut().copy_from_slice(x);
         session.run();
