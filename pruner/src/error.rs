@@ -26,6 +26,12 @@ impl Error {
         self
     }
 
+    /// Names the thing that is wrong before the words so far: `thing: what`.
+    pub fn prefix(mut self, thing: impl fmt::Display) -> Self {
+        self.what = format!("{thing}: {}", self.what);
+        self
+    }
+
     /// Adds the way out, unless an inner layer already has.
     pub fn help(mut self, help: impl fmt::Display) -> Self {
         self.help.get_or_insert_with(|| help.to_string());

@@ -7,12 +7,18 @@ use crate::error::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+mod archive;
 pub mod batch;
 pub mod groups;
+mod npy;
 mod npz;
 pub mod synth;
+#[cfg(test)]
+mod tests;
 
-pub use groups::{GroupSet, parse_groups};
+pub use batch::Normaliser;
+pub use groups::{GroupSet, cluster_codes, parse_groups};
+pub use npz::{Parts, Values, array_from_bytes, load_array, load_bytes, save, to_bytes};
 
 /// A column of the data set: a value per row, as a code into its distinct values.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +27,16 @@ pub struct Column {
     pub values: Vec<String>,
     /// Per row, the index of its value.
     pub codes: Vec<u32>,
+}
+
+impl Column {
+    /// The column of the rows `indices`, with the same values.
+    ///
+    /// # Panics
+    /// If an index is out of range.
+    pub fn subset(&self, indices: &[usize]) -> Column {
+        Column { values: self.values.clone(), codes: indices.iter().map(|&i| self.codes[i]).collect() }
+    }
 }
 
 /// Rows of one split, held apart from all other splits.
@@ -58,6 +74,33 @@ impl Rows {
     pub fn row(&self, i: usize) -> &[f32] {
         &self.x[i * self.width()..(i + 1) * self.width()]
     }
+
+    /// The rows `indices`, in that order and as often as they are named.
+    ///
+    /// # Panics
+    /// If an index is out of range.
+    pub fn subset(&self, indices: &[usize]) -> Rows {
+        let mut x = Vec::with_capacity(indices.len() * self.width());
+        for &i in indices {
+            x.extend_from_slice(self.row(i));
+        }
+        Rows {
+            sample: self.sample.clone(),
+            x,
+            y: indices.iter().map(|&i| self.y[i]).collect(),
+            classes: self.classes,
+            columns: self.columns.iter().map(|(name, c)| (name.clone(), c.subset(indices))).collect(),
+        }
+    }
+
+    /// Number of rows of each class.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes];
+        for &y in &self.y {
+            counts[y] += 1;
+        }
+        counts
+    }
 }
 
 /// The rows that a verdict is made on. Nothing can read them but [`crate::fair`], which consumes them.
@@ -92,7 +135,14 @@ pub struct Data {
     pub verdict: VerdictSplit,
 }
 
-/// Loads a `.npz` file with arrays `x`, `y`, `split` and columns of the same length.
+/// Loads a `.npz` file (compressed or not) with the arrays
+///
+/// - `x`: numbers, `(N, F)`, `(N, C, L)` or `(N, C, H, W)`, either memory order, without missing values;
+/// - `y`: class indices from 0, as integers of any width or floats without a fraction;
+/// - `split`: `train`/`val`/`test` per row, or 0/1/2 (`valid`, `validation`, `select` and `verdict` do too);
+///
+/// and every other array as a column of N texts, integers or booleans. A split may have no rows: a file of test
+/// rows alone is good for a verdict.
 ///
 /// # Errors
 /// Names the file, the array, the shape or type found and the one wanted.

@@ -1,0 +1,2 @@
+//! Whole files: the shared data sets, and hostile ones.
+use super::*;
