@@ -4,7 +4,7 @@ use super::extras::Extras;
 use super::skeleton::{Skeleton, of_steps, skeleton};
 use crate::error::Result;
 use crate::graph::{Graph, Op, norm::fold_batch_norm, tail::drop_softmax};
-use crate::quant::fuse::fuse;
+use crate::quant::{equalise, fuse::fuse};
 use std::borrow::Cow;
 
 /// What the lowered file of a network costs.
@@ -18,8 +18,8 @@ pub struct Cost {
     pub ram: u64,
 }
 
-/// The cost that `graph` has when it is folded, quantised with `norm` input normalisations (0, 1 or one per
-/// channel), and lowered with `extras`: exactly that of [`super::lower`]. Weights and the numbers in `extras` do not matter.
+/// The cost that `graph` has when it is folded, quantised with `norm` records of input normalisation given
+/// (0, 1 or one per channel), and lowered with `extras`: exactly that of [`super::lower`]. Weights and the numbers in `extras` do not matter.
 ///
 /// # Errors
 /// What quantisation or lowering would refuse because of shapes.
@@ -31,7 +31,8 @@ pub fn cost(graph: &Graph, norm: usize, extras: &Extras) -> Result<Cost> {
     };
     let steps = fuse(&graph)?;
     let items = of_steps(&graph, &steps);
-    let Skeleton { mut spec, data_len, macs } = skeleton(&items, steps.output, norm, extras)?;
+    let Skeleton { mut spec, data_len, macs } =
+        skeleton(&items, steps.output, equalise::records(&graph, norm), extras)?;
     // Sections begin at multiples of 16, so a data section that is shorter by such a multiple makes the file
     // shorter by as much: no need to write megabytes of zeros to know the length.
     let left_out = data_len.saturating_sub(1) / 16 * 16;

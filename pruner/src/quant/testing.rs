@@ -102,7 +102,7 @@ pub(crate) fn random_rows(seed: u64, rows: usize, width: usize) -> Vec<Vec<f32>>
 
 /// Ranges over rows.
 pub(crate) fn calibrate<'a>(graph: &Graph, rows: impl IntoIterator<Item = &'a [f32]>) -> Ranges {
-    let mut ranges = Ranges::new(graph.nodes.len());
+    let mut ranges = Ranges::new(graph);
     for row in rows {
         for (node, value) in eval(graph, row).iter().enumerate() {
             ranges.observe(node, value);

@@ -91,7 +91,7 @@ fn what_has_no_int8_form_is_named() {
         let x = b.push(last, &[x]);
         b.finish(x)
     };
-    let error = |g: &crate::graph::Graph| quantise(g, &Ranges::new(9), vec![]).unwrap_err().to_string();
+    let error = |g: &crate::graph::Graph| quantise(g, &Ranges::new(g), vec![]).unwrap_err().to_string();
     assert!(error(&graph(Op::Softmax)).contains("Softmax 'softmax2'"));
     let mut b = Builder::new(1, Shape::vector(3));
     let x = b.norm(0);
@@ -100,6 +100,38 @@ fn what_has_no_int8_form_is_named() {
     let mut b = Builder::new(1, Shape::new(2, 1, 4));
     let x = b.flatten(0);
     assert!(error(&b.finish(x)).contains("Flatten"));
+}
+
+/// A channel a thousand times smaller than its neighbour, and as important, keeps its steps; raw rows go in as before.
+#[test]
+fn input_channels_of_different_units() {
+    for kind in 0..3 {
+        let mut b = Builder::new(7, Shape::new(2, 1, 8));
+        let x = match kind {
+            0 => b.conv(0, 3, [1, 3], 1, 1),
+            1 => b.conv(0, 4, [1, 3], 1, 2),
+            _ => b.flatten(0),
+        };
+        let x = if kind == 2 { x } else { b.flatten(x) };
+        let x = b.linear(x, 3);
+        let mut graph = b.finish(x);
+        match &mut graph.nodes[if kind == 2 { 2 } else { 1 }].op {
+            Op::Conv(c) if kind == 0 => c.weight.chunks_mut(3).skip(1).step_by(2).flatten().for_each(|w| *w *= 1e3),
+            Op::Conv(c) => c.weight[6..].iter_mut().for_each(|w| *w *= 1e3),
+            Op::Linear(l) => l.weight.chunks_mut(8).skip(1).step_by(2).flatten().for_each(|w| *w *= 1e3),
+            _ => unreachable!(),
+        }
+        let mut rows = random_rows(9, 16, 16);
+        rows.iter_mut().for_each(|r| r[8..].iter_mut().for_each(|v| *v /= 1e3));
+        let norm = vec![evenkeel_runtime::format::InputChannel { scale: 2.0, mean: 0.0, std: 2.0 }];
+        let q = quantise(&graph, &testing::calibrate(&graph, rows.iter().map(Vec::as_slice)), norm).unwrap();
+        assert_eq!(q.input_norm.len(), 2);
+        for row in &rows {
+            let (want, got) = (eval_output(&graph, row), simulated_output(&q, row));
+            let scale = want.iter().fold(1f32, |m, v| m.max(v.abs()));
+            assert!(want.iter().zip(&got).all(|(w, g)| (w - g).abs() < 0.05 * scale), "{kind}: {want:?} {got:?}");
+        }
+    }
 }
 
 /// Parts that pruning or data have silenced must not break the rest.
