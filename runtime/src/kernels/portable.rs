@@ -151,7 +151,7 @@ pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i
 
 /// The taps of output row or column `out` that lie on the input, not in the padding.
 #[inline(always)]
-fn taps(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
+pub(super) fn taps(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
     let (start, pad, dilation) = (out * g.stride[axis], g.pad[axis], g.dilation[axis]);
     let end = (g.input[axis] + pad).saturating_sub(start).div_ceil(dilation).min(g.kernel[axis]);
     let first = pad.saturating_sub(start).div_ceil(dilation);
@@ -160,7 +160,7 @@ fn taps(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
 
 /// Where in the input the pixel lies that a valid tap of an output position sees.
 #[inline(always)]
-fn pixel(g: &Geometry, position: usize, row: usize, column: usize) -> usize {
+pub(super) fn pixel(g: &Geometry, position: usize, row: usize, column: usize) -> usize {
     let (out_row, out_column) = (position / g.output[1], position % g.output[1]);
     let row = out_row * g.stride[0] + row * g.dilation[0] - g.pad[0];
     let column = out_column * g.stride[1] + column * g.dilation[1] - g.pad[1];
