@@ -50,10 +50,11 @@ fn check(random: &mut Random, sample: Sample) -> Option<()> {
     assert!(native.outputs == expected, "{}: the device's kernels differ from the portable ones", sample.name);
     assert!(portable.outputs == expected, "{}: portable kernels differ between host and device", sample.name);
     assert_eq!(native.inferences, INPUTS);
-    // Readings of SysTick are exact to one tick.
-    let rounding = (INPUTS * 40) as u64;
+    // Readings of SysTick are exact to one tick, and to see that a shape is left to the portable kernel takes
+    // some instructions too.
+    let slack = (INPUTS * (40 + 60)) as u64;
     for (native, portable) in native.layers.iter().zip(&portable.layers) {
-        assert!(*native <= portable + rounding, "{}: {native} instructions, portable {portable}", sample.name);
+        assert!(*native <= portable + slack, "{}: {native} instructions, portable {portable}", sample.name);
     }
     Some(())
 }

@@ -11,7 +11,7 @@
 //! - No load leaves its slice. Where a row of weights ends within a word, [`Tail`] tells how it is read; where
 //!   channels end within a group of four (or outputs within a pair), the last group is moved back so that it
 //!   ends with them, and a few results are computed twice.
-//! - What is too small for that (fewer than four bytes in a row) is left to [`portable`].
+//! - What is too small for that (fewer than four bytes in a row) is left to [`Portable`].
 
 #![allow(unsafe_code)]
 
@@ -19,7 +19,7 @@ use core::arch::asm;
 
 use bytemuck::cast_slice_mut;
 
-use super::{AddParams, Geometry, Kernels, Layer, portable};
+use super::{AddParams, Geometry, Kernels, Layer, Portable};
 
 mod columns;
 mod conv;
@@ -37,28 +37,28 @@ impl Kernels for CortexM4 {
     fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
         match conv::conv(g, l, x, y, scratch) {
             Some(()) => narrow(y, l.lo, l.hi),
-            None => portable::conv(g, l, 1, x, y),
+            None => Portable::conv(g, l, x, y, scratch),
         }
     }
 
     fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
         match depthwise::depthwise(g, l, x, y) {
             Some(()) => narrow(y, l.lo, l.hi),
-            None => portable::depthwise(g, l, x, y),
+            None => Portable::depthwise(g, l, x, y),
         }
     }
 
     fn linear(l: &Layer, x: &[i8], y: &mut [i8]) {
         match linear::linear(l, x, y) {
             Some(()) => narrow(y, l.lo, l.hi),
-            None => portable::linear(l, x, y),
+            None => Portable::linear(l, x, y),
         }
     }
 
     fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) {
         match elementwise::add(p, a, b, y) {
             Some(()) => narrow(y, p.lo, p.hi),
-            None => portable::add(p, a, b, y),
+            None => Portable::add(p, a, b, y),
         }
     }
 

@@ -5,15 +5,12 @@
 
 use core::arch::naked_asm;
 
-use bytemuck::try_cast_slice_mut;
+use bytemuck::{cast_slice_mut, try_cast_slice_mut};
 
-use super::columns::{contiguous, gather};
-use super::{Tail, linear, skipped_blocks, widen};
+use super::columns::{Bytes, Group, Widened, Windows};
+use super::{Tail, linear, skipped_blocks};
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
-
-/// Four taps of two pixels: pixel 0 taps (0, 2), (1, 3), then pixel 1.
-type Group = [u32; 4];
 
 /// What [`tile_row`] gets. The assembler knows the offsets of these fields.
 #[repr(C)]
@@ -51,30 +48,44 @@ pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8])
     if k < 4 || l.weights.len() != out_c * k || l.requant.len() != out_c || y.len() != pixels * out_c {
         return None;
     }
+    // Without a pair there is a dot product per output, which pays where a column need not be gathered or
+    // serves many outputs.
+    let (one, pointwise) = (pixels < 2 || out_c < 2, g.kernel == [1, 1]);
+    if one && !pointwise && out_c < 8 {
+        return None;
+    }
     let column_len = k.div_ceil(4);
     let groups: &mut [Group] = try_cast_slice_mut(scratch.get_mut(..column_len * size_of::<Group>())?).ok()?;
-    if pixels < 2 || out_c < 2 {
-        for (position, y) in y.chunks_exact_mut(out_c).enumerate() {
-            if let Some(column) = contiguous(g, x, position) {
+    let mut windows = Windows::from(g, l.zero_in, x, 0);
+    if one {
+        let bytes = &mut cast_slice_mut::<u32, i8>(groups.as_flattened_mut())[..k];
+        for y in y.chunks_exact_mut(out_c) {
+            let window = windows.next();
+            if let Some(column) = windows.contiguous(&window) {
                 linear::linear(l, column, y)?;
             } else {
-                let words = groups.as_flattened_mut();
-                let mut free = words.iter_mut();
-                gather(g, l.zero_in, x, position, |word| {
-                    if let Some(place) = free.next() {
-                        *place = word;
-                    }
-                });
-                linear::linear(l, &bytemuck::cast_slice(words)[..k], y)?;
+                windows.gather(&window, &mut Bytes(bytes));
+                linear::linear(l, bytes, y)?;
             }
         }
         return Some(());
     }
+    let in_order = pointwise && g.stride == [1, 1] && g.pad == [0, 0] && g.input == [out_h, out_w, in_c];
     for first in (0..pixels).step_by(2) {
-        // The last pair of an odd number overlaps the one before.
-        let first = first.min(pixels - 2);
-        widen_column::<0>(g, l.zero_in, x, first, groups);
-        widen_column::<1>(g, l.zero_in, x, first + 1, groups);
+        let first = if first + 1 < pixels {
+            first
+        } else {
+            // The last pair of an odd number overlaps the one before.
+            windows = Windows::from(g, l.zero_in, x, pixels - 2);
+            pixels - 2
+        };
+        if in_order {
+            Widened::<0>::new(groups).whole(&x[first * k..][..k]);
+            Widened::<1>::new(groups).whole(&x[(first + 1) * k..][..k]);
+        } else {
+            widen_column::<0>(&mut windows, groups);
+            widen_column::<1>(&mut windows, groups);
+        }
         let y = &mut y[first * out_c..][..2 * out_c];
         outputs(l, k, groups, y, 0..out_c & !1);
         if out_c % 2 == 1 {
@@ -84,17 +95,13 @@ pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8])
     Some(())
 }
 
-/// The column of `position` as pixel `P` of the groups.
+/// The next column as pixel `P` of the groups.
 #[inline(never)]
-fn widen_column<const P: usize>(g: &Geometry, zero: i8, x: &[i8], position: usize, groups: &mut [Group]) {
-    let mut groups = groups.iter_mut();
-    gather(g, zero, x, position, |word| {
-        if let Some(group) = groups.next() {
-            let [even, odd] = widen(word);
-            group[2 * P] = even;
-            group[2 * P + 1] = odd;
-        }
-    });
+fn widen_column<const P: usize>(windows: &mut Windows, groups: &mut [Group]) {
+    let window = windows.next();
+    let mut column = Widened::<P>::new(groups);
+    windows.gather(&window, &mut column);
+    column.finish();
 }
 
 /// A range of outputs (of even length) of a pair of pixels.
