@@ -1,7 +1,7 @@
 //! The definition of every operator: plain loops.
 //!
 //! The inner loops run over contiguous channels without conditions, which is all that a compiler needs to
-//! vectorise them. What lies in the padding is left out of the window first ([`taps`]); the zero point of
+//! vectorise them. What lies in the padding is left out of the window first (`Window`); the zero point of
 //! the input that stands there (it is folded into the bias) is added for all of those taps at once.
 
 use core::ops::Range;
@@ -22,8 +22,8 @@ impl Kernels for Portable {
 
 /// Convolution in `groups` groups of channels.
 pub fn conv(g: &Geometry, l: &Layer, groups: usize, x: &[i8], y: &mut [i8]) {
-    let [_, _, in_c] = g.input;
-    let [_, out_w, out_c] = g.output;
+    let in_c = g.input[2];
+    let out_c = g.output[2];
     let (group_in, group_out) = (in_c / groups, out_c / groups);
     let [kernel_h, kernel_w] = g.kernel;
     let filter_len = kernel_h * kernel_w * group_in;
@@ -31,7 +31,8 @@ pub fn conv(g: &Geometry, l: &Layer, groups: usize, x: &[i8], y: &mut [i8]) {
     let joined = groups == 1 && g.dilation[1] == 1;
 
     for (position, y) in y.chunks_exact_mut(out_c).enumerate() {
-        let (rows, columns) = (taps(g, 0, position / out_w), taps(g, 1, position % out_w));
+        let window = Window::new(g, position);
+        let (rows, columns) = (window.rows.clone(), window.columns.clone());
         let padded = rows.len() * columns.len() < kernel_h * kernel_w;
         let (runs, run_len) = if joined { (columns.start..columns.start + 1, columns.len()) } else { (columns, 1) };
         let run_len = run_len * group_in;
@@ -41,7 +42,7 @@ pub fn conv(g: &Geometry, l: &Layer, groups: usize, x: &[i8], y: &mut [i8]) {
             let (mut acc, mut valid_weights) = (l.requant[o].bias, 0i32);
             for row in rows.clone() {
                 for column in runs.clone() {
-                    let x = &x[pixel(g, position, row, column) + first_channel..][..run_len];
+                    let x = &x[window.at(row, column) + first_channel..][..run_len];
                     let w = &filter[(row * kernel_w + column) * group_in..][..run_len];
                     acc = acc.wrapping_add(dot(x, w));
                     if padded {
@@ -60,10 +61,10 @@ pub fn conv(g: &Geometry, l: &Layer, groups: usize, x: &[i8], y: &mut [i8]) {
 
 /// One filter per channel.
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
-    let [_, out_w, channels] = g.output;
+    let channels = g.output[2];
     let [kernel_h, kernel_w] = g.kernel;
     for (position, y) in y.chunks_exact_mut(channels).enumerate() {
-        let (rows, columns) = (taps(g, 0, position / out_w), taps(g, 1, position % out_w));
+        let window = Window::new(g, position);
         for (block, y) in y.chunks_mut(BLOCK).enumerate() {
             let first = block * BLOCK;
             let requant = &l.requant[first..][..y.len()];
@@ -72,8 +73,8 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
             for row in 0..kernel_h {
                 for column in 0..kernel_w {
                     let w = &l.weights[(row * kernel_w + column) * channels + first..][..acc.len()];
-                    if rows.contains(&row) && columns.contains(&column) {
-                        let x = &x[pixel(g, position, row, column) + first..][..acc.len()];
+                    if window.rows.contains(&row) && window.columns.contains(&column) {
+                        let x = &x[window.at(row, column) + first..][..acc.len()];
                         for ((acc, &x), &w) in acc.iter_mut().zip(x).zip(w) {
                             *acc = acc.wrapping_add(x as i32 * w as i32);
                         }
@@ -109,13 +110,13 @@ pub fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) {
 
 /// Maximum over the valid taps.
 pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
-    let [_, out_w, channels] = g.output;
+    let channels = g.output[2];
     for (position, y) in y.chunks_exact_mut(channels).enumerate() {
-        let (rows, columns) = (taps(g, 0, position / out_w), taps(g, 1, position % out_w));
+        let window = Window::new(g, position);
         y.fill(i8::MIN);
-        for row in rows {
-            for column in columns.clone() {
-                let x = &x[pixel(g, position, row, column)..][..channels];
+        for row in window.rows.clone() {
+            for column in window.columns.clone() {
+                let x = &x[window.at(row, column)..][..channels];
                 for (y, &x) in y.iter_mut().zip(x) {
                     *y = (*y).max(x);
                 }
@@ -126,16 +127,16 @@ pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
 
 /// Mean over the valid taps: their sum times the multiplier that their number has.
 pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i8]) {
-    let [_, out_w, channels] = g.output;
+    let channels = g.output[2];
     for (position, y) in y.chunks_exact_mut(channels).enumerate() {
-        let (rows, columns) = (taps(g, 0, position / out_w), taps(g, 1, position % out_w));
-        let r = l.requant[rows.len() * columns.len() - count_base];
+        let window = Window::new(g, position);
+        let r = l.requant[window.rows.len() * window.columns.len() - count_base];
         for (block, y) in y.chunks_mut(BLOCK).enumerate() {
             let mut acc = [0i32; BLOCK];
             let acc = &mut acc[..y.len()];
-            for row in rows.clone() {
-                for column in columns.clone() {
-                    let x = &x[pixel(g, position, row, column) + block * BLOCK..][..acc.len()];
+            for row in window.rows.clone() {
+                for column in window.columns.clone() {
+                    let x = &x[window.at(row, column) + block * BLOCK..][..acc.len()];
                     for (acc, &x) in acc.iter_mut().zip(x) {
                         *acc = acc.wrapping_add(x as i32);
                     }
@@ -149,22 +150,47 @@ pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i
     }
 }
 
-/// The taps of output row or column `out` that lie on the input, not in the padding.
+/// What one output position sees of the input.
+pub(super) struct Window {
+    /// Rows of taps that lie on the input, not in the padding.
+    pub rows: Range<usize>,
+    /// Columns likewise.
+    pub columns: Range<usize>,
+    /// Element under the first tap; modulo 2^n, as that tap may lie in the padding before the input.
+    origin: usize,
+    /// Elements from tap to tap, down and to the right.
+    steps: [usize; 2],
+}
+
+impl Window {
+    /// Of an output position, counted row by row.
+    #[inline(always)]
+    pub fn new(g: &Geometry, position: usize) -> Self {
+        let [_, width, channels] = g.input;
+        let out = [position / g.output[1], position % g.output[1]];
+        let first = |axis: usize| (out[axis] * g.stride[axis]).wrapping_sub(g.pad[axis]);
+        Window {
+            rows: taps(g, 0, out[0]),
+            columns: taps(g, 1, out[1]),
+            origin: first(0).wrapping_mul(width).wrapping_add(first(1)).wrapping_mul(channels),
+            steps: [g.dilation[0].wrapping_mul(width).wrapping_mul(channels), g.dilation[1].wrapping_mul(channels)],
+        }
+    }
+
+    /// Index of the first channel under a valid tap.
+    #[inline(always)]
+    pub fn at(&self, row: usize, column: usize) -> usize {
+        self.origin.wrapping_add(row.wrapping_mul(self.steps[0])).wrapping_add(column.wrapping_mul(self.steps[1]))
+    }
+}
+
+/// The taps of output row or column `out` that lie on the input.
 #[inline(always)]
 pub(super) fn taps(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
     let (start, pad, dilation) = (out * g.stride[axis], g.pad[axis], g.dilation[axis]);
     let end = (g.input[axis] + pad).saturating_sub(start).div_ceil(dilation).min(g.kernel[axis]);
     let first = pad.saturating_sub(start).div_ceil(dilation);
     first.min(end)..end
-}
-
-/// Where in the input the pixel lies that a valid tap of an output position sees.
-#[inline(always)]
-pub(super) fn pixel(g: &Geometry, position: usize, row: usize, column: usize) -> usize {
-    let (out_row, out_column) = (position / g.output[1], position % g.output[1]);
-    let row = out_row * g.stride[0] + row * g.dilation[0] - g.pad[0];
-    let column = out_column * g.stride[1] + column * g.dilation[1] - g.pad[1];
-    (row * g.input[1] + column) * g.input[2]
 }
 
 #[inline(always)]

@@ -127,9 +127,9 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// As [`taps`], without divisions where no tap lies in the padding.
+/// The taps of output row or column `out` that lie on the input: [`taps`], but without divisions where no tap lies in the padding.
 #[inline(always)]
-fn valid(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
+pub fn valid(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
     let start = out * g.stride[axis];
     let extent = (g.kernel[axis] - 1) * g.dilation[axis] + 1;
     if start >= g.pad[axis] && start + extent <= g.input[axis] + g.pad[axis] {

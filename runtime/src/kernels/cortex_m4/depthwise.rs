@@ -6,10 +6,9 @@
 use core::arch::naked_asm;
 use core::ops::Range;
 
-use super::splat;
-use super::widen;
+use super::columns::valid;
+use super::{in_reach, splat, widen};
 use crate::format::Requant;
-use crate::kernels::portable::taps;
 use crate::kernels::{Geometry, Layer};
 
 /// Larger windows are left to the portable kernel; the list of taps lies on the stack.
@@ -26,6 +25,8 @@ struct TapOffsets {
 
 /// The taps of a window, those on the input first.
 struct Window {
+    /// Where the first tap is in the input; negative when it lies in the padding before it.
+    origin: isize,
     rows: Range<usize>,
     columns: Range<usize>,
     taps: [TapOffsets; MAX_TAPS],
@@ -68,27 +69,24 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
     if channels < 4
         || !(1..=MAX_TAPS).contains(&all)
         || !fits
+        || in_reach(g).is_none()
         || l.weights.len() != all * channels
         || l.requant.len() != channels
     {
         return None;
     }
-    let mut window = Window { rows: 0..0, columns: 0..0, taps: [TapOffsets::default(); MAX_TAPS], inside: 0, all: 0 };
-    let mut y = y.chunks_exact_mut(channels);
-    for out_row in 0..out_h {
-        let rows = taps(g, 0, out_row);
-        for out_column in 0..out_w {
-            let columns = taps(g, 1, out_column);
-            if window.all == 0 || (&rows, &columns) != (&window.rows, &window.columns) {
-                window.list(g, rows.clone(), columns);
-            }
-            let row = (out_row * g.stride[0]) as isize - g.pad[0] as isize;
-            let column = (out_column * g.stride[1]) as isize - g.pad[1] as isize;
-            let origin = (row * in_w as isize + column) * channels as isize;
-            let y = y.next()?;
-            window.channels(l, x, origin, y, 0..channels & !3);
+    let mut window =
+        Window { origin: 0, rows: 0..0, columns: 0..0, taps: [TapOffsets::default(); MAX_TAPS], inside: 0, all: 0 };
+    // Along the longer axis the window changes less often.
+    let (outer, inner) = if out_h > out_w { (out_w, out_h) } else { (out_h, out_w) };
+    for i in 0..outer {
+        for j in 0..inner {
+            let [row, column] = if out_h > out_w { [j, i] } else { [i, j] };
+            window.move_to(g, row, column);
+            let y = &mut y[(row * out_w + column) * channels..][..channels];
+            window.channels(l, x, y, 0..channels & !3);
             if !channels.is_multiple_of(4) {
-                window.channels(l, x, origin, y, channels - 4..channels);
+                window.channels(l, x, y, channels - 4..channels);
             }
         }
     }
@@ -96,6 +94,17 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
 }
 
 impl Window {
+    /// To an output position.
+    fn move_to(&mut self, g: &Geometry, row: usize, column: usize) {
+        let (rows, columns) = (valid(g, 0, row), valid(g, 1, column));
+        let row = (row * g.stride[0]) as isize - g.pad[0] as isize;
+        let column = (column * g.stride[1]) as isize - g.pad[1] as isize;
+        self.origin = (row * g.input[1] as isize + column) * g.input[2] as isize;
+        if self.all == 0 || (&rows, &columns) != (&self.rows, &self.columns) {
+            self.list(g, rows, columns);
+        }
+    }
+
     /// Lists the taps for windows whose `rows` and `columns` lie on the input.
     fn list(&mut self, g: &Geometry, rows: Range<usize>, columns: Range<usize>) {
         let [_, in_w, channels] = g.input;
@@ -105,11 +114,15 @@ impl Window {
         let (mut inside, mut outside) = (inside.iter_mut(), outside.iter_mut());
         let mut w = 0;
         for row in 0..g.kernel[0] {
-            let x = row * g.dilation[0] * in_w;
             for column in 0..g.kernel[1] {
                 let valid = rows.contains(&row) && columns.contains(&column);
-                if let Some(tap) = if valid { inside.next() } else { outside.next() } {
-                    *tap = TapOffsets { x: ((x + column * g.dilation[1]) * channels) as i32, w };
+                let (place, x) = if valid {
+                    (inside.next(), (row * g.dilation[0] * in_w + column * g.dilation[1]) * channels)
+                } else {
+                    (outside.next(), 0)
+                };
+                if let Some(tap) = place {
+                    *tap = TapOffsets { x: x as i32, w };
                 }
                 w += channels as i32;
             }
@@ -117,19 +130,19 @@ impl Window {
         (self.rows, self.columns) = (rows, columns);
     }
 
-    /// A range of channels (a multiple of four of them) of the pixel whose window begins at `origin` of `x`.
-    fn channels(&self, l: &Layer, x: &[i8], origin: isize, y: &mut [i8], range: Range<usize>) {
+    /// A range of channels, a multiple of four of them, of the pixel `y`.
+    fn channels(&self, l: &Layer, x: &[i8], y: &mut [i8], range: Range<usize>) {
         let requant = &l.requant[range.clone()];
         let y = &mut y[range.clone()];
         let taps = &self.taps[..self.all];
         assert!(y.len().is_multiple_of(4) && !y.is_empty());
-        // SAFETY: the taps listed as inside lie in the image by `taps`' definition, so from `origin` (whose
+        // SAFETY: the taps listed as inside lie in the image by `valid`'s definition, so from `origin` (whose
         // address may itself be outside of `x`, and is not read) their offsets lead to pixels of `x`; a tap's
         // weights lie at its offset in `l.weights`, whose length the caller checked. Of both, the channels of
         // `range` are read. Records and results are as many as channels: at least four, and in fours.
         unsafe {
             quads(Quads {
-                x: x.as_ptr().wrapping_offset(origin).wrapping_add(range.start),
+                x: x.as_ptr().wrapping_offset(self.origin).wrapping_add(range.start),
                 w: l.weights.as_ptr().wrapping_add(range.start),
                 taps: taps.as_ptr_range().start,
                 taps_inside: taps[..self.inside].as_ptr_range().end,

@@ -5,7 +5,7 @@ use core::arch::naked_asm;
 use bytemuck::{cast_slice, cast_slice_mut};
 
 use super::max4;
-use crate::kernels::portable::{pixel, taps};
+use crate::kernels::portable::Window;
 use crate::kernels::{AddParams, Geometry};
 
 /// What [`sum`] gets. The assembler knows the offsets of these fields.
@@ -95,14 +95,14 @@ unsafe extern "C" fn sum(sum: Sum) {
 
 /// Maximum over the valid taps.
 pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
-    let [_, out_w, channels] = g.output;
+    let channels = g.output[2];
     for (position, y) in y.chunks_exact_mut(channels).enumerate() {
-        let (rows, columns) = (taps(g, 0, position / out_w), taps(g, 1, position % out_w));
+        let window = Window::new(g, position);
         y.fill(i8::MIN);
         let (y, y_rest) = cast_slice_mut::<i8, u8>(y).as_chunks_mut::<4>();
-        for row in rows {
-            for column in columns.clone() {
-                let x = &x[pixel(g, position, row, column)..][..channels];
+        for row in window.rows.clone() {
+            for column in window.columns.clone() {
+                let x = &x[window.at(row, column)..][..channels];
                 let (x, x_rest) = cast_slice::<i8, u8>(x).as_chunks::<4>();
                 for (y, x) in y.iter_mut().zip(x) {
                     *y = max4(u32::from_ne_bytes(*y), u32::from_ne_bytes(*x)).to_ne_bytes();

@@ -1,0 +1,205 @@
+//! A small model with every kind of operator, for the tests.
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
+use evenkeel_runtime::format::{
+    CertificateGroup, CertificateHead, FileSpec, InputChannel, Names, OpRecord, Requant, TensorRecord, op, verdict,
+};
+use evenkeel_runtime::{Error, Model, Session, monitor::plan};
+
+/// Bytes at a multiple of 4, however long they are.
+pub struct Buffer {
+    words: Vec<u32>,
+    len: usize,
+}
+
+impl Buffer {
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut buffer = Self::zeroed(bytes.len());
+        buffer.bytes_mut().copy_from_slice(bytes);
+        buffer
+    }
+
+    pub fn zeroed(len: usize) -> Self {
+        Buffer { words: vec![0; len.div_ceil(4)], len }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &cast_slice(&self.words)[..self.len]
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut cast_slice_mut(&mut self.words)[..self.len]
+    }
+}
+
+/// Verifies `file` and, if it is a model, runs it; gives the verdict and the output.
+pub fn load_and_run(file: &[u8]) -> Result<Vec<i8>, Error> {
+    let file = Buffer::new(file);
+    let model = Model::from_bytes(file.bytes())?;
+    for op in model.ops() {
+        let _ = (model.name(op.name), model.weights(op).len(), model.requant(op).len());
+    }
+    let _ = (model.contract(), model.certificate(), model.monitor(), model.macs(0), model.macs(usize::MAX));
+    let mut arena = Buffer::zeroed(model.arena_len());
+    let mut session = Session::new(&model, arena.bytes_mut())?;
+    for (i, x) in session.input_mut().iter_mut().enumerate() {
+        *x = (i * 37 % 256) as u8 as i8;
+    }
+    session.run();
+    assert!(session.classify() < session.output().len());
+    Ok(session.output().to_vec())
+}
+
+/// The data section in the making.
+#[derive(Default)]
+struct Data(Vec<u8>);
+
+impl Data {
+    /// Offset and length of `len` weights.
+    fn weights(&mut self, len: usize) -> (u32, u32) {
+        let offset = self.0.len();
+        self.0.extend((0..len).map(|i| (i * 73 + 11) as u8));
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        (offset as u32, len as u32)
+    }
+
+    fn requant(&mut self, count: usize, mul: impl Fn(usize) -> i32) -> (u32, u32) {
+        let offset = self.0.len();
+        for i in 0..count {
+            self.0.extend_from_slice(bytes_of(&Requant { bias: i as i32 * 100 - 150, mul: mul(i) }));
+        }
+        (offset as u32, count as u32)
+    }
+}
+
+/// Input 6 × 6 × 3, then conv, depthwise, their sum, max pool, mean, linear: three classes.
+pub fn spec() -> FileSpec {
+    let (mut data, mut names) = (Data::default(), Names::default());
+    let tensor = |offset, [h, w, c]: [u32; 3], first_op, last_op| TensorRecord {
+        offset,
+        c,
+        h,
+        w,
+        scale: 0.05,
+        zero: -3,
+        first_op,
+        last_op,
+    };
+    let tensors = vec![
+        tensor(0, [6, 6, 3], 0, 0),
+        tensor(144, [6, 6, 4], 0, 2),
+        tensor(0, [6, 6, 4], 1, 2),
+        tensor(288, [6, 6, 4], 2, 3),
+        tensor(0, [3, 3, 4], 3, 4),
+        tensor(36, [3, 3, 4], 4, 5),
+        tensor(0, [1, 1, 3], 5, 5),
+    ];
+    let base = OpRecord {
+        code: 0,
+        input: 0,
+        input2: u16::MAX,
+        output: 0,
+        kernel: [0; 2],
+        stride: [0; 2],
+        dilation: [0; 2],
+        pad: [0; 2],
+        weights: 0,
+        weights_len: 0,
+        requant: 0,
+        requant_len: 0,
+        left_shift: 0,
+        lo: -128,
+        hi: 127,
+        reserved: 0,
+        groups: 1,
+        add_mul: [0; 2],
+        add_shift: 0,
+        add_bias: 0,
+        name: names.add("net"),
+    };
+    let window = OpRecord { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pad: [1, 1], ..base };
+
+    let (weights, weights_len) = data.weights(4 * 9 * 3);
+    let (requant, requant_len) = data.requant(4, |i| (i as i32 + 1) << 23);
+    let name = names.add("conv");
+    let conv = OpRecord {
+        code: op::CONV,
+        output: 1,
+        weights,
+        weights_len,
+        requant,
+        requant_len,
+        left_shift: 1,
+        name,
+        ..window
+    };
+
+    let (weights, weights_len) = data.weights(9 * 4);
+    let (requant, requant_len) = data.requant(4, |_| 1 << 25);
+    let name = names.add("depthwise");
+    let depthwise = OpRecord {
+        code: op::DEPTHWISE,
+        input: 1,
+        output: 2,
+        weights,
+        weights_len,
+        requant,
+        requant_len,
+        name,
+        ..window
+    };
+
+    let add_mul = [1 << 13, 3 << 12];
+    let add =
+        OpRecord { code: op::ADD, input: 1, input2: 2, output: 3, add_mul, add_shift: 14, add_bias: 1 << 13, ..base };
+    let max =
+        OpRecord { code: op::MAX_POOL, input: 3, output: 4, kernel: [2, 2], stride: [2, 2], pad: [0, 0], ..window };
+    let (requant, requant_len) = data.requant(6, |i| i32::MAX / (i as i32 + 4) * 2);
+    let mean =
+        OpRecord { code: op::AVG_POOL, input: 4, output: 5, requant, requant_len, left_shift: 1, groups: 4, ..window };
+    let (weights, weights_len) = data.weights(3 * 36);
+    let (requant, requant_len) = data.requant(3, |_| 1 << 25);
+    let name = names.add("head");
+    let linear =
+        OpRecord { code: op::LINEAR, input: 5, output: 6, weights, weights_len, requant, requant_len, name, ..base };
+
+    let group = CertificateGroup {
+        name: names.add("gender=female"),
+        n: 100,
+        clusters: 10,
+        dense: 0.9,
+        pruned: 0.9,
+        int8: 0.9,
+        int8_lower: 0.85,
+        excess_drop: 0.0,
+        excess_drop_upper: f32::INFINITY,
+        verdict: verdict::PASS,
+    };
+    let head = CertificateHead {
+        verdict: verdict::PASS,
+        unproven: 0,
+        confidence: 0.95,
+        n: 100,
+        dense: 0.9,
+        pruned: 0.9,
+        int8: 0.9,
+        groups: 1,
+    };
+    let floor = plan::floor_record(group.name, 0.83);
+    let monitor = plan::head(1, 10_000.0, 8).map(|head| (head, vec![floor])).ok();
+    FileSpec {
+        arena_len: 432 + 112,
+        scratch_offset: 432,
+        input: 0,
+        output: 6,
+        tensors,
+        ops: vec![conv, depthwise, add, max, mean, linear],
+        data: data.0,
+        names,
+        contract: String::from("[fairness]\nlimit = 0.02\n"),
+        certificate: Some((head, vec![group])),
+        monitor,
+        input_channels: vec![InputChannel { scale: 1.0 / 255.0, mean: 0.5, std: 0.25 }; 3],
+    }
+}
