@@ -1,7 +1,7 @@
 //! Depthwise convolution: four channels of one pixel at a time, all taps.
 //!
-//! Which taps of a window lie on the input is the same for most pixels; a list of their offsets is made when
-//! it changes and serves all channels.
+//! Which taps of a window lie on the input is the same along a run of pixels; a list of their offsets serves
+//! all channels of a run.
 
 use core::arch::naked_asm;
 use core::ops::Range;
@@ -24,20 +24,28 @@ struct TapOffsets {
 }
 
 /// The taps of a window, those on the input first.
-struct Window {
-    /// Where the first tap is in the input; negative when it lies in the padding before it.
-    origin: isize,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    taps: [TapOffsets; MAX_TAPS],
+struct Taps {
+    list: [TapOffsets; MAX_TAPS],
     inside: usize,
     all: usize,
+}
+
+/// Output pixels next to each other in a row or a column, whose windows have the same taps on the input.
+struct Run {
+    /// Where the first window's first tap is in the input; negative when it lies in the padding before it.
+    x: isize,
+    /// The first pixel in the output.
+    y: usize,
+    pixels: usize,
+    /// From window to window, and from pixel to pixel.
+    x_step: usize,
+    y_step: usize,
 }
 
 /// What [`quads`] gets. The assembler knows the offsets of these fields.
 #[repr(C)]
 struct Quads {
-    /// The window's first tap.
+    /// The first window's first tap.
     x: *const i8,
     w: *const i8,
     taps: *const TapOffsets,
@@ -52,13 +60,22 @@ struct Quads {
     requant_end: *const Requant,
     zero_out: i32,
     left_shift: u32,
+    /// The first pixel.
     y: *mut i8,
+    requant_start: *const Requant,
+    x_step: usize,
+    /// From the end of a pixel to the start of the next; may be negative.
+    y_gap: isize,
+    /// At least one.
+    pixels: usize,
 }
 
-/// Code bytes of one tap in the loop of [`quads`], which is unrolled twice.
+/// Code bytes of one tap in the loop of [`quads`].
 const TAP_BYTES: usize = 11 * 4;
+/// How often that loop is unrolled: a window of 3 × 3 takes one turn.
+const UNROLL: usize = 9;
 /// Code bytes of the whole loop.
-const LOOP_BYTES: usize = 2 * TAP_BYTES + 8;
+const LOOP_BYTES: usize = UNROLL * TAP_BYTES + 8;
 
 /// `None` when the shape is not for this kernel; nothing is written then.
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
@@ -75,42 +92,52 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
     {
         return None;
     }
-    let mut window =
-        Window { origin: 0, rows: 0..0, columns: 0..0, taps: [TapOffsets::default(); MAX_TAPS], inside: 0, all: 0 };
-    // Along the longer axis the window changes less often.
-    let (outer, inner) = if out_h > out_w { (out_w, out_h) } else { (out_h, out_w) };
-    for i in 0..outer {
-        for j in 0..inner {
-            let [row, column] = if out_h > out_w { [j, i] } else { [i, j] };
-            window.move_to(g, row, column);
-            let y = &mut y[(row * out_w + column) * channels..][..channels];
-            window.channels(l, x, y, 0..channels & !3);
+    let mut taps = Taps { list: [TapOffsets::default(); MAX_TAPS], inside: 0, all };
+    // Runs follow the longer axis.
+    let along = if out_h > out_w { 0 } else { 1 };
+    let x_steps = [in_w * channels * g.stride[0], channels * g.stride[1]];
+    let y_steps = [out_w * channels, channels];
+    for line in 0..g.output[1 - along] {
+        let mut at = 0;
+        while at < g.output[along] {
+            let pixels = run_len(g, along, at);
+            let [row, column] = if along == 0 { [at, line] } else { [line, at] };
+            taps.fill(g, valid(g, 0, row), valid(g, 1, column));
+            let in_row = (row * g.stride[0]) as isize - g.pad[0] as isize;
+            let in_column = (column * g.stride[1]) as isize - g.pad[1] as isize;
+            let run = Run {
+                x: (in_row * in_w as isize + in_column) * channels as isize,
+                y: (row * out_w + column) * channels,
+                pixels,
+                x_step: x_steps[along],
+                y_step: y_steps[along],
+            };
+            taps.run(l, x, y, &run, 0..channels & !3);
             if !channels.is_multiple_of(4) {
-                window.channels(l, x, y, channels - 4..channels);
+                taps.run(l, x, y, &run, channels - 4..channels);
             }
+            at += pixels;
         }
     }
     Some(())
 }
 
-impl Window {
-    /// To an output position.
-    fn move_to(&mut self, g: &Geometry, row: usize, column: usize) {
-        let (rows, columns) = (valid(g, 0, row), valid(g, 1, column));
-        let row = (row * g.stride[0]) as isize - g.pad[0] as isize;
-        let column = (column * g.stride[1]) as isize - g.pad[1] as isize;
-        self.origin = (row * g.input[1] as isize + column) * g.input[2] as isize;
-        if self.all == 0 || (&rows, &columns) != (&self.rows, &self.columns) {
-            self.list(g, rows, columns);
-        }
+/// How many output positions from `out` on have no tap in the padding; at least one is counted.
+fn run_len(g: &Geometry, axis: usize, out: usize) -> usize {
+    if out * g.stride[axis] < g.pad[axis] {
+        return 1;
     }
+    let extent = (g.kernel[axis] - 1) * g.dilation[axis] + 1;
+    let last = (g.input[axis] + g.pad[axis]).saturating_sub(extent) / g.stride[axis];
+    (last + 1).min(g.output[axis]).saturating_sub(out).max(1)
+}
 
-    /// Lists the taps for windows whose `rows` and `columns` lie on the input.
-    fn list(&mut self, g: &Geometry, rows: Range<usize>, columns: Range<usize>) {
+impl Taps {
+    /// Lists the taps of windows whose `rows` and `columns` lie on the input.
+    fn fill(&mut self, g: &Geometry, rows: Range<usize>, columns: Range<usize>) {
         let [_, in_w, channels] = g.input;
-        self.all = g.kernel[0] * g.kernel[1];
         self.inside = rows.len() * columns.len();
-        let (inside, outside) = self.taps[..self.all].split_at_mut(self.inside);
+        let (inside, outside) = self.list[..self.all].split_at_mut(self.inside);
         let (mut inside, mut outside) = (inside.iter_mut(), outside.iter_mut());
         let mut w = 0;
         for row in 0..g.kernel[0] {
@@ -127,30 +154,30 @@ impl Window {
                 w += channels as i32;
             }
         }
-        (self.rows, self.columns) = (rows, columns);
     }
 
-    /// A range of channels, a multiple of four of them, of the pixel `y`.
-    fn channels(&self, l: &Layer, x: &[i8], y: &mut [i8], range: Range<usize>) {
+    /// A range of channels, a multiple of four of them, of a run of pixels.
+    fn run(&self, l: &Layer, x: &[i8], y: &mut [i8], run: &Run, range: Range<usize>) {
         let requant = &l.requant[range.clone()];
-        let y = &mut y[range.clone()];
-        let taps = &self.taps[..self.all];
-        assert!(y.len().is_multiple_of(4) && !y.is_empty());
-        // SAFETY: the taps listed as inside lie in the image by `valid`'s definition, so from `origin` (whose
-        // address may itself be outside of `x`, and is not read) their offsets lead to pixels of `x`; a tap's
-        // weights lie at its offset in `l.weights`, whose length the caller checked. Of both, the channels of
-        // `range` are read. Records and results are as many as channels: at least four, and in fours.
+        let y = &mut y[run.y..][..(run.pixels - 1) * run.y_step + range.end][range.start..];
+        let taps = &self.list[..self.all];
+        assert!(requant.len().is_multiple_of(4) && !requant.is_empty());
+        // SAFETY: the taps listed as inside lie on the input by `valid`'s definition, for all windows of a run
+        // by `run_len`'s. So from `run.x` (whose address may itself be outside of `x`, and is not read) and as
+        // many steps as there are further pixels, their offsets lead to pixels of `x`; a tap's weights lie at
+        // its offset in `l.weights`, whose length the caller checked. Of both, the channels of `range` are
+        // read. There are as many records as channels: at least four, and in fours. `y` ends with the last
+        // channel of the last pixel.
         unsafe {
             quads(Quads {
-                x: x.as_ptr().wrapping_offset(self.origin).wrapping_add(range.start),
+                x: x.as_ptr().wrapping_offset(run.x).wrapping_add(range.start),
                 w: l.weights.as_ptr().wrapping_add(range.start),
                 taps: taps.as_ptr_range().start,
                 taps_inside: taps[..self.inside].as_ptr_range().end,
                 taps_end: taps.as_ptr_range().end,
                 entry: match self.inside {
                     0 => LOOP_BYTES,
-                    n if n.is_multiple_of(2) => 0,
-                    _ => TAP_BYTES,
+                    n => (n.next_multiple_of(UNROLL) - n) * TAP_BYTES,
                 },
                 zero_in: widen(splat(l.zero_in))[0],
                 requant: requant.as_ptr_range().start,
@@ -158,6 +185,10 @@ impl Window {
                 zero_out: l.zero_out,
                 left_shift: l.left_shift,
                 y: y.as_mut_ptr(),
+                requant_start: requant.as_ptr_range().start,
+                x_step: run.x_step,
+                y_gap: run.y_step as isize - range.len() as isize,
+                pixels: run.pixels,
             });
         }
     }
@@ -176,8 +207,9 @@ macro_rules! requantise {
 }
 
 /// # Safety
-/// The offsets lead from `x` and `w` to readable memory for as many channels as there are records; the
-/// number of records is a multiple of four and not zero; `y` has a byte for each.
+/// The offsets lead from `w`, from `x` and from each further step of `x` to readable memory for as many
+/// channels as there are records; their number is a multiple of four and not zero; `y` has that many bytes at
+/// each of its steps.
 #[unsafe(naked)]
 unsafe extern "C" fn quads(quads: Quads) {
     // r0 x, r1 w, r2 taps, r3 end of taps, r4-r7 accumulators of channels 0-3, r8-r11 values and weights.
@@ -202,7 +234,7 @@ unsafe extern "C" fn quads(quads: Quads) {
         // The taps on the input.
         ".p2align 2",
         "2:",
-        ".rept 2", // TAP_BYTES each
+        ".rept 9", // UNROLL times TAP_BYTES
         "ldrd r8, r9, [r2], #8",
         "ldr.w r8, [r0, r8]",
         "ldr.w r9, [r1, r9]",
@@ -252,6 +284,22 @@ unsafe extern "C" fn quads(quads: Quads) {
         "str lr, [sp, #64]",
         "ldr r12, [sp, #68]",
         "cmp lr, r12",
+        "bne.w 1b",
+        // The next pixel.
+        "ldr r0, [sp, #36]",
+        "ldr r1, [sp, #88]",
+        "add r0, r0, r1",
+        "str r0, [sp, #36]",
+        "ldr r1, [sp, #80]",
+        "ldr r2, [sp, #92]",
+        "add r1, r1, r2",
+        "str r1, [sp, #80]",
+        "ldr r2, [sp, #84]",
+        "str r2, [sp, #64]",
+        "ldr r1, [sp, #40]",
+        "ldr r3, [sp, #96]",
+        "subs r3, r3, #1",
+        "str r3, [sp, #96]",
         "bne.w 1b",
         "pop {{r4-r11, lr}}",
         "add sp, sp, #16",
