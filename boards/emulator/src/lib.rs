@@ -116,15 +116,15 @@ pub fn find_firmware() -> Option<PathBuf> {
 
 /// Runs QEMU in `folder`; `None` when it had to be stopped.
 fn emulate(folder: &Path) -> Result<Option<ExitStatus>, Error> {
-    let words = File::create(folder.join("qemu.txt")).map_err(Error::io("making a file for QEMU's messages"))?;
+    let file = |name: &str| File::create(folder.join(name)).map_err(Error::io("making a file for QEMU's output"));
     let device = format!("loader,file=batch.bin,addr={:#x},force-raw=on", image::MEMORY_START);
     let mut command = Command::new(QEMU);
     command.args(["-M", "mps2-an386", "-cpu", "cortex-m4", "-icount", "shift=0"]);
     command.args(["-display", "none", "-monitor", "none", "-serial", "none"]);
-    command.args(["-chardev", "file,id=log,path=log.bin"]);
-    command.args(["-semihosting-config", "enable=on,target=native,chardev=log"]);
+    command.args(["-semihosting-config", "enable=on,target=native"]);
     command.args(["-kernel", "firmware.elf", "-device", &device]).current_dir(folder);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);
+    // The firmware's semihosting console is QEMU's standard output.
+    command.stdin(Stdio::null()).stdout(file("log.bin")?).stderr(file("qemu.txt")?);
     let child = match command.spawn() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoQemu),
         spawned => spawned.map_err(Error::io("starting QEMU"))?,

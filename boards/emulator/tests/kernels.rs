@@ -2,51 +2,18 @@
 
 mod common;
 
-use std::path::Path;
-
-use common::{Random, Sample, Sliding, Window, add, linear, sliding};
-use evenkeel_emulator::{Error, Job, Outcome, find_firmware, run};
-use evenkeel_runtime::kernels::Portable;
-use evenkeel_runtime::{Model, Session};
+use common::{Random, Sample, Sliding, Window, add, device, host, linear, sliding};
+use evenkeel_emulator::Job;
 
 const INPUTS: usize = 3;
 
-/// `None` (and a plain line) where there is no emulator or no firmware.
-fn device(firmware: &Path, sample: &Sample, inputs: &[i8], portable: bool) -> Option<Outcome> {
-    match run(&Job { firmware, model: &sample.file, inputs, labels: None, groups: None, portable }) {
-        Ok(outcome) => Some(outcome),
-        Err(e @ (Error::NoQemu | Error::NoFirmware(_))) => {
-            println!("skipped: {e}");
-            None
-        }
-        Err(e) => panic!("{}: {e}", sample.name),
-    }
-}
-
-fn host(sample: &Sample, inputs: &[i8]) -> Vec<i8> {
-    let mut words = vec![0u64; sample.file.len().div_ceil(8)];
-    let bytes = &mut bytemuck::cast_slice_mut(&mut words)[..sample.file.len()];
-    bytes.copy_from_slice(&sample.file);
-    let model = Model::from_bytes(bytes).expect(&sample.name);
-    let mut arena = vec![0u64; model.arena_len().div_ceil(8)];
-    let mut session = Session::<Portable>::with_kernels(&model, bytemuck::cast_slice_mut(&mut arena)).expect("arena");
-    let run = |input: &[i8]| {
-        session.input_mut().copy_from_slice(input);
-        session.run();
-        session.output().to_vec()
-    };
-    inputs.chunks(sample.input_len).flat_map(run).collect()
-}
-
 fn check(random: &mut Random, sample: Sample) -> Option<()> {
-    let Some(firmware) = find_firmware() else {
-        println!("skipped: no firmware; build it with `cargo xtask firmware`");
-        return None;
-    };
     let inputs = random.values(INPUTS * sample.input_len);
     let expected = host(&sample, &inputs);
-    let native = device(&firmware, &sample, &inputs, false)?;
-    let portable = device(&firmware, &sample, &inputs, true)?;
+    let job = sample.job(&inputs);
+    let [native, portable] = [false, true].map(|portable| device(&Job { portable, ..job }));
+    let native = native?.unwrap_or_else(|e| panic!("{}: {e}", sample.name));
+    let portable = portable?.unwrap_or_else(|e| panic!("{}: {e}", sample.name));
     assert!(native.outputs == expected, "{}: the device's kernels differ from the portable ones", sample.name);
     assert!(portable.outputs == expected, "{}: portable kernels differ between host and device", sample.name);
     assert_eq!(native.inferences, INPUTS);

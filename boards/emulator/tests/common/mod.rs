@@ -1,9 +1,13 @@
 //! Random models of one operator, for tests and measurements of kernels.
 #![allow(dead_code, reason = "each user needs a part of it")]
 
+use std::path::Path;
+
 use bytemuck::bytes_of;
+use evenkeel_emulator::{Error, Job, Outcome, find_firmware, run};
 use evenkeel_runtime::format::{FileSpec, OpRecord, Requant, TensorRecord, op};
-use evenkeel_runtime::kernels::scratch_len;
+use evenkeel_runtime::kernels::{Portable, scratch_len};
+use evenkeel_runtime::{Model, Session};
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 pub struct Random(pub u64);
@@ -29,9 +33,48 @@ impl Random {
 /// A model of one operator, its inputs' length and the number of its multiplications.
 pub struct Sample {
     pub name: String,
+    pub spec: FileSpec,
     pub file: Vec<u8>,
     pub input_len: usize,
     pub macs: usize,
+}
+
+/// The outputs of the portable kernels on this machine.
+pub fn host(sample: &Sample, inputs: &[i8]) -> Vec<i8> {
+    let mut words = vec![0u64; sample.file.len().div_ceil(8)];
+    let bytes = &mut bytemuck::cast_slice_mut(&mut words)[..sample.file.len()];
+    bytes.copy_from_slice(&sample.file);
+    let model = Model::from_bytes(bytes).expect(&sample.name);
+    let mut arena = vec![0u64; model.arena_len().div_ceil(8)];
+    let mut session = Session::<Portable>::with_kernels(&model, bytemuck::cast_slice_mut(&mut arena)).expect("arena");
+    let run = |input: &[i8]| {
+        session.input_mut().copy_from_slice(input);
+        session.run();
+        session.output().to_vec()
+    };
+    inputs.chunks(sample.input_len).flat_map(run).collect()
+}
+
+impl Sample {
+    /// A job with these inputs; [`device`] knows the firmware.
+    pub fn job<'a>(&'a self, inputs: &'a [i8]) -> Job<'a> {
+        Job { firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
+    }
+}
+
+/// What the device makes of a job; `None` (and a plain line) where there is no emulator or no firmware.
+pub fn device(job: &Job) -> Option<Result<Outcome, Error>> {
+    let Some(firmware) = find_firmware() else {
+        println!("skipped: no firmware; build it with `cargo xtask firmware`");
+        return None;
+    };
+    match run(&Job { firmware: &firmware, ..*job }) {
+        Err(e @ (Error::NoQemu | Error::NoFirmware(_))) => {
+            println!("skipped: {e}");
+            None
+        }
+        result => Some(result),
+    }
 }
 
 /// Height, width, channels.
@@ -199,5 +242,5 @@ fn sample(
     spec.arena_len = end + scratch_len(&record, inputs[0][2]) as u32;
     spec.input = 0;
     spec.output = inputs.len() as u16;
-    Sample { name, file: spec.to_bytes(), input_len: inputs[0].iter().product(), macs }
+    Sample { name, file: spec.to_bytes(), spec, input_len: inputs[0].iter().product(), macs }
 }
