@@ -41,7 +41,18 @@ impl Audit {
         let logits = p.select.logits(&Net::new(&graph, &cpu), &stop)?;
         let norms = gradient_norms(&graph, &p.select, &p.select_groups, &cpu, self.seed, &stop)?;
         let classes = graph.output_shape().len();
-        let a = audit(AuditInput { logits: &logits, y: &p.select.y, classes, groups: &p.select_groups, grad_norms: Some(&norms) })?;
-        if self.json { print_json(&a) } else { print!("{}", audit_table(&a)); Ok(()) }
+        let a = audit(AuditInput {
+            logits: &logits,
+            y: &p.select.y,
+            classes,
+            groups: &p.select_groups,
+            grad_norms: Some(&norms),
+        })?;
+        if self.json {
+            print_json(&a)
+        } else {
+            print!("{}", audit_table(&a));
+            Ok(())
+        }
     }
 }

@@ -30,6 +30,8 @@ pub struct Certificate {
     pub pruned: f32,
     /// Metric of the int8 model.
     pub int8: f32,
+    /// Fingerprint of the rows of the verdict.
+    pub data_hash: [u32; 2],
     /// The groups of people.
     pub groups: Vec<GroupCertificate>,
 }
@@ -107,6 +109,7 @@ impl Certificate {
             pruned: self.pruned,
             int8: self.int8,
             groups: groups.len() as u32,
+            data_hash: self.data_hash,
         };
         (head, groups)
     }

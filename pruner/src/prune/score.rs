@@ -52,7 +52,15 @@ pub fn magnitude(graph: &Graph, coupling: &Coupling) -> Scores {
 ///
 /// # Errors
 /// When the device fails or the user stops it.
-pub fn taylor(graph: &Graph, coupling: &Coupling, train: &Set, groups: &GroupSet, device: &Device, rng: &mut ChaCha8Rng, stop: &Stop) -> Result<Scores> {
+pub fn taylor(
+    graph: &Graph,
+    coupling: &Coupling,
+    train: &Set,
+    groups: &GroupSet,
+    device: &Device,
+    rng: &mut ChaCha8Rng,
+    stop: &Stop,
+) -> Result<Scores> {
     let net = Net::new(graph, &device.clone().autodiff());
     let batches = (BUDGET / groups.groups.len().max(1)).clamp(BATCHES.0, BATCHES.1);
     let mut out = Vec::with_capacity(groups.groups.len());
@@ -105,7 +113,14 @@ fn add_gate(gate: &mut [f64], op: &Op, grad: &[f32], span: usize) {
 ///
 /// # Errors
 /// When the device fails or the user stops it.
-pub fn gradient_norms(graph: &Graph, rows: &Set, groups: &GroupSet, device: &Device, seed: u64, stop: &Stop) -> Result<Vec<f64>> {
+pub fn gradient_norms(
+    graph: &Graph,
+    rows: &Set,
+    groups: &GroupSet,
+    device: &Device,
+    seed: u64,
+    stop: &Stop,
+) -> Result<Vec<f64>> {
     let net = Net::new(graph, &device.clone().autodiff());
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut norms = Vec::with_capacity(groups.groups.len());

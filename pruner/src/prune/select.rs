@@ -34,7 +34,9 @@ impl Limits {
 
     /// The limits part of the way: 0 is the cost of the dense model, 1 the limits themselves.
     pub fn on_the_way(&self, dense: &Cost, t: f64) -> Limits {
-        let at = |limit: Option<u64>, dense: u64| limit.map(|l| if l >= dense { l } else { dense - ((dense - l) as f64 * t).floor() as u64 });
+        let at = |limit: Option<u64>, dense: u64| {
+            limit.map(|l| if l >= dense { l } else { dense - ((dense - l) as f64 * t).floor() as u64 })
+        };
         Limits { macs: at(self.macs, dense.macs), flash: at(self.flash, dense.flash), ram: at(self.ram, dense.ram) }
     }
 }
@@ -90,7 +92,15 @@ pub fn floor_of(channels: usize, rules: &Rules) -> usize {
 ///
 /// # Errors
 /// When the limits cannot be met: says by how much, and which layers block it.
-pub fn select(graph: &Graph, coupling: &Coupling, scores: &Scores, limits: &Limits, rules: &Rules, dense_widths: &[usize], frame: &Frame) -> Result<Vec<Vec<usize>>> {
+pub fn select(
+    graph: &Graph,
+    coupling: &Coupling,
+    scores: &Scores,
+    limits: &Limits,
+    rules: &Rules,
+    dense_widths: &[usize],
+    frame: &Frame,
+) -> Result<Vec<Vec<usize>>> {
     let mut shape = skeleton(graph);
     let mut widths: Vec<usize> = coupling.classes.iter().map(|c| c.channels).collect();
     let mut kept: Vec<Vec<usize>> = widths.iter().map(|&w| (0..w).collect()).collect();
@@ -164,7 +174,9 @@ fn saving(limits: &Limits, now: &Cost, then: &Cost, shape: &Graph) -> f64 {
     };
     let ram = gain(limits.ram, now.ram, then.ram);
     let hint = match limits.ram {
-        Some(limit) if now.ram > limit => 1e-3 / (1.0 + shape.nodes.iter().map(|n| n.shape.len()).sum::<usize>() as f64 / now.ram as f64),
+        Some(limit) if now.ram > limit => {
+            1e-3 / (1.0 + shape.nodes.iter().map(|n| n.shape.len()).sum::<usize>() as f64 / now.ram as f64)
+        }
         _ => 0.0,
     };
     gain(limits.macs, now.macs, then.macs) + gain(limits.flash, now.flash, then.flash) + ram + hint
@@ -177,10 +189,14 @@ fn refusal(graph: &Graph, coupling: &Coupling, limits: &Limits, now: &Cost, rule
         .filter(|(_, limit, value)| value > limit)
         .map(|(name, limit, value)| format!("{name} {value} > {limit}"))
         .collect();
-    let mut layers: Vec<(usize, &str)> = (0..graph.nodes.len()).map(|i| (graph.macs_of(i), graph.nodes[i].name.as_str())).filter(|(m, _)| *m > 0).collect();
+    let mut layers: Vec<(usize, &str)> = (0..graph.nodes.len())
+        .map(|i| (graph.macs_of(i), graph.nodes[i].name.as_str()))
+        .filter(|(m, _)| *m > 0)
+        .collect();
     layers.sort_by(|a, b| b.cmp(a));
     let largest: Vec<&str> = layers.iter().take(3).map(|(_, n)| *n).collect();
-    let frozen: Vec<String> = coupling.classes.iter().filter_map(|c| Some(format!("{} ({})", c.name, c.frozen.as_ref()?))).collect();
+    let frozen: Vec<String> =
+        coupling.classes.iter().filter_map(|c| Some(format!("{} ({})", c.name, c.frozen.as_ref()?))).collect();
     Error::new(format!(
         "the budget cannot be met: with every layer at its smallest, {}; the largest layers are {}; not prunable: {}",
         over.join(", "),

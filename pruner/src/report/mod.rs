@@ -10,13 +10,13 @@ pub use page::html;
 
 use crate::error::{Context, Result};
 use crate::fair::Verdict;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::Path;
 
 /// All that a report says. As JSON, the verdict's keys stand at the top level and the budget is a map by name, as other
 /// tools rely on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Heading.
     pub title: String,
@@ -32,7 +32,7 @@ pub struct Report {
     /// The contract as the user wrote it.
     pub contract: String,
     /// What the device spends.
-    #[serde(serialize_with = "budget_map::serialize")]
+    #[serde(with = "budget_map")]
     pub budget: Vec<BudgetLine>,
     /// Channels per layer.
     pub layers: Vec<LayerLine>,
@@ -50,7 +50,7 @@ pub struct Report {
 }
 
 /// One line of the budget.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetLine {
     /// `macs`, `flash` or `ram`.
     #[serde(skip)]
@@ -71,7 +71,7 @@ impl BudgetLine {
 }
 
 /// Channels of one layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerLine {
     /// The layer.
     pub name: String,
@@ -82,7 +82,7 @@ pub struct LayerLine {
 }
 
 /// One step of the pruning schedule, measured on selection rows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryLine {
     /// Its number.
     pub step: usize,
@@ -99,6 +99,14 @@ pub struct HistoryLine {
 }
 
 impl Report {
+    /// Reads a report back from its JSON.
+    ///
+    /// # Errors
+    /// Says what is missing or wrong in the text.
+    pub fn parse(json: &str) -> Result<Self> {
+        serde_json::from_str(json).context("this is no report of evenkeel")
+    }
+
     /// The report as JSON text.
     ///
     /// # Errors
@@ -140,10 +148,16 @@ fn write(path: &Path, text: &str) -> Result<()> {
 /// `[{name, …}]` in Rust, `{name: {…}}` in JSON.
 mod budget_map {
     use super::BudgetLine;
-    use serde::ser::Serializer;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::collections::BTreeMap;
 
     pub(super) fn serialize<S: Serializer>(lines: &[BudgetLine], s: S) -> Result<S::Ok, S::Error> {
         s.collect_map(lines.iter().map(|l| (&l.name, l)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<BudgetLine>, D::Error> {
+        let map = BTreeMap::<String, BudgetLine>::deserialize(d)?;
+        Ok(map.into_iter().map(|(name, line)| BudgetLine { name, ..line }).collect())
     }
 }
 
