@@ -237,7 +237,7 @@ impl Setting<'_> {
             out.verdict = Outcome::Pass;
         } else if -slack > away {
             out.verdict = Outcome::Fail;
-            out.words = format!("{name} breaks the limit {limit} beyond doubt");
+            out.words = format!("{name} breaks the limit {limit} by more than chance explains");
         } else if slack <= 0.0 {
             out.words =
                 format!("{name}: the estimate is beyond the limit {limit}; more data would more likely show a FAIL");

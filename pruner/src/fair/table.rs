@@ -25,7 +25,7 @@ pub fn percent(v: Option<f64>) -> String {
 
 /// A difference of shares in percentage points, with its sign.
 pub fn points(v: Option<f64>) -> String {
-    v.map_or_else(|| "–".to_owned(), |v| format!("{:+.1}", 100.0 * v))
+    v.map_or_else(|| "–".to_owned(), |v| format!("{:+.1}", (1000.0 * v).round() / 10.0 + 0.0))
 }
 
 fn drop_cell(b: &Bounded) -> String {
@@ -43,10 +43,11 @@ pub fn table(v: &Verdict) -> String {
         let mut row = vec![g.group.clone(), g.n.to_string()];
         row.extend(clustered.then(|| g.clusters.unwrap_or(0).to_string()));
         let [lo, hi] = g.int8_interval.map(|b| 100.0 * b);
+        let interval = g.int8.map_or(String::new(), |_| format!(" [{lo:.1}, {hi:.1}]"));
         row.extend([
             percent(g.dense),
             percent(g.pruned),
-            format!("{} [{lo:.1}, {hi:.1}]", percent(g.int8)),
+            percent(g.int8) + &interval,
             drop_cell(&g.excess_drop),
             percent(g.harmful_flips),
             g.verdict.to_string(),
@@ -83,7 +84,7 @@ pub fn summary(v: &Verdict) -> Vec<String> {
                 e.verdict.map_or(String::new(), |v| v.to_string())
             )
         });
-        let (int8, dense) = (points(Some(e.int8)), points(Some(e.dense)));
+        let (int8, dense) = (number(100.0 * e.int8), number(100.0 * e.dense));
         out.push(format!("gap by {}: {int8} points (dense {dense}){bound}", e.entry));
     }
     out.extend(v.groups.iter().filter(|g| !g.words.is_empty()).map(|g| format!("{}: {}", g.group, g.words)));

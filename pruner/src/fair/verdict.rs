@@ -8,6 +8,7 @@
 use super::evaluate::{Entry, evaluate};
 use super::metrics::{Predictions, sign};
 use crate::contract::{Contract, Metric};
+use crate::data::groups::{Group, cluster_codes};
 use crate::data::{Rows, VerdictSplit, parse_groups};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -246,37 +247,119 @@ fn entries(rows: &Rows, contract: &Contract) -> Result<Vec<Entry>> {
         return Err(Error::new("[fairness] min_metric is a floor, and less is better for a false-positive rate")
             .help("remove min_metric, or bound the recall instead"));
     }
-    if let Some(name) = fairness.cluster.as_ref().filter(|name| !rows.columns.contains_key(*name)) {
-        let known = rows.columns.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        return Err(Error::new(format!("[fairness] cluster = \"{name}\" is not a column of the data"))
-            .help(format!("the columns are: {known}")));
+    clusters(rows, contract)?;
+    let set = parse_groups(rows, &fairness.groups)?;
+    let mut entries: Vec<Entry> = (fairness.groups.iter().enumerate())
+        .map(|(k, spec)| {
+            let groups = set.of_entry(k).into_iter().filter_map(|g| set.groups.get(g).cloned()).collect();
+            Entry { name: spec.clone(), groups }
+        })
+        .collect();
+    add_absent(rows, &mut entries);
+    Ok(entries)
+}
+
+/// Adds a group without rows for every value of a named column that these rows lack but the data set has: the verdict
+/// must say that it knows nothing of these people.
+fn add_absent(rows: &Rows, entries: &mut [Entry]) {
+    let mut seen = std::collections::BTreeSet::new();
+    // Entries of one column first, so that a value is missed once, where its column stands alone.
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(|&k| entries[k].name.matches('*').count());
+    for k in order {
+        let names: Vec<String> = entries[k].name.split('*').map(|n| n.trim().to_owned()).collect();
+        for name in names.into_iter().filter(|n| seen.insert(n.clone())) {
+            let Some(column) = rows.columns.get(&name) else { continue };
+            let present: std::collections::BTreeSet<u32> = column.codes.iter().copied().collect();
+            let absent = column.values.iter().zip(0u32..).filter(|(_, code)| !present.contains(code));
+            entries[k].groups.extend(absent.map(|(v, _)| Group { name: format!("{name}={v}"), rows: vec![] }));
+        }
     }
-    let parse = |spec: &String| {
-        let set = parse_groups(rows, std::slice::from_ref(spec))?;
-        Ok(Entry { name: spec.clone(), groups: set.groups })
-    };
-    fairness.groups.iter().map(parse).collect()
+}
+
+/// The cluster of each row, where the contract names a column for it.
+fn clusters(rows: &Rows, contract: &Contract) -> Result<Option<Vec<u32>>> {
+    contract.fairness.cluster.as_deref().map(|name| cluster_codes(rows, Some(name))).transpose()
 }
 
 fn verdict(rows: &Rows, contract: &Contract, entries: &[Entry], predictions: &Predictions) -> Result<Verdict> {
     predictions.check(rows.len(), rows.classes)?;
     let fairness = &contract.fairness;
-    let clusters = fairness.cluster.as_ref().and_then(|c| rows.columns.get(c)).map(|c| c.codes.as_slice());
-    if clusters.is_some_and(|c| c.len() != rows.len()) {
-        return Err(Error::new("the cluster column has not one value per row"));
-    }
-    Ok(evaluate(&rows.y, entries, clusters, predictions, fairness))
+    let clusters = clusters(rows, contract)?;
+    Ok(evaluate(&rows.y, entries, clusters.as_deref(), predictions, fairness))
 }
 
 /// A verdict on made-up rows of class 0, for tests of what shows verdicts.
 #[cfg(test)]
 pub(crate) fn sample_verdict(
     contract: &Contract,
-    groups: Vec<(&str, Vec<crate::data::groups::Group>)>,
+    groups: Vec<(&str, Vec<Group>)>,
     dense: Vec<usize>,
     small: Vec<usize>,
 ) -> Verdict {
     let entries: Vec<Entry> = groups.into_iter().map(|(n, groups)| Entry { name: n.to_owned(), groups }).collect();
     let p = Predictions { dense, pruned: small.clone(), int8: small };
     evaluate(&vec![0; p.dense.len()], &entries, None, &p, &contract.fairness)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Data, load_bytes, synth, to_bytes};
+
+    fn contract(extra: &str) -> Contract {
+        Contract::parse(&format!("[fairness]\ngroups = [\"site\", \"site*age_band\"]\nmax_excess_drop = 0.05\n{extra}"))
+            .unwrap()
+    }
+
+    fn data() -> Data {
+        let spec = synth::SynthSpec { subjects: 24, rows_per_subject: 40, seed: 3 };
+        load_bytes(&to_bytes(&synth::generate(&spec).unwrap()).unwrap()).unwrap()
+    }
+
+    fn right(rows: &Rows) -> Predictions {
+        Predictions { dense: rows.y.clone(), pruned: rows.y.clone(), int8: rows.y.clone() }
+    }
+
+    #[test]
+    fn the_split_is_judged_once_with_its_columns() {
+        let split = data().verdict;
+        let n = split.len();
+        let v = judge(split, &contract("cluster = \"subject\""), |rows| Ok(right(rows))).unwrap();
+        assert_eq!((v.overall.n, v.overall.int8, v.cluster.as_deref()), (n, Some(1.0), Some("subject")));
+        let ankle = v.groups.iter().find(|g| g.group == "site=ankle").unwrap();
+        assert_eq!((ankle.entry.as_str(), ankle.clusters, ankle.excess_drop.value), ("site", Some(2), Some(0.0)));
+        // Two people, however alike, prove little; rows that count as independent prove much.
+        assert_eq!(ankle.verdict, Outcome::Undecided);
+        let v = judge(data().verdict, &contract(""), |rows| Ok(right(rows))).unwrap();
+        assert!(v.groups.iter().any(|g| g.group == "site=wrist" && g.clusters.is_none() && g.verdict == Outcome::Pass));
+        assert!(v.groups.iter().all(|g| (g.entry == "site") == !g.group.contains('*')));
+    }
+
+    #[test]
+    fn values_that_the_rows_lack_are_undecided() {
+        let rows = data().select;
+        let site = &rows.columns["site"];
+        let wrist = site.values.iter().position(|v| v == "wrist").unwrap() as u32;
+        let kept: Vec<usize> = (0..rows.len()).filter(|&i| site.codes[i] == wrist).collect();
+        let rows = rows.subset(&kept);
+        let v = judge_selection(&rows, &contract(""), &right(&rows)).unwrap();
+        let absent: Vec<_> = v.groups.iter().filter(|g| g.rows == 0).collect();
+        assert_eq!(absent.iter().filter(|g| g.group == "site=ankle").count(), 1);
+        assert_eq!((v.verdict, absent[0].verdict), (Outcome::Undecided, Outcome::Undecided));
+    }
+
+    #[test]
+    fn what_the_data_cannot_answer_is_an_error() {
+        let fail = |extra: &str| {
+            let never = |_: &Rows| -> Result<Predictions> { panic!("asked for predictions") };
+            judge(data().verdict, &contract(extra), never).unwrap_err().to_string()
+        };
+        assert!(fail("metric = \"recall:4\"").contains("class 4"));
+        assert!(fail("metric = \"fpr:1\"\nmin_metric = 0.5").contains("less is better"));
+        assert!(fail("cluster = \"person\"").contains("person"));
+        let rows = data().select;
+        let short = Predictions { int8: vec![], ..right(&rows) };
+        assert!(judge_selection(&rows, &contract(""), &short).unwrap_err().to_string().contains("int8"));
+    }
 }

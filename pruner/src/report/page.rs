@@ -163,7 +163,7 @@ fn groups(v: &Verdict) -> Markup {
             figure {
                 (plot::dots("Metric per group", &metric, v.limits.min_metric.map(|m| (m, "floor")), " %"))
                 (plot::legend(&["dense", "pruned, f32", "int8"]))
-                figcaption { (v.metric) " per group, with the interval that the verdict uses." }
+                figcaption { "Metric per group (" (v.metric) "), with intervals at the level that the verdict uses." }
             }
             figure {
                 (plot::dots("Excess drop per group", &excess, Some((v.limits.max_excess_drop, &limit)), ""))
@@ -190,7 +190,7 @@ fn findings(v: &Verdict) -> Markup {
                         "Gap by " (e.entry) ": " (number(100.0 * e.int8)) " points between " (e.best) " and " (e.worst)
                         " (dense " (number(100.0 * e.dense)) ")."
                         @if let (Some(limit), Some(verdict)) = (v.gap.limit, e.verdict) {
-                            " At most " (bound(e.upper)) ", limit " (number(100.0 * limit)) ": "
+                            " With confidence at most " (e.upper.map_or("(no bound)".to_owned(), |u| number(100.0 * u))) ", limit " (number(100.0 * limit)) ": "
                             b class=(verdict) { (verdict) } "."
                         }
                         @if !e.words.is_empty() { " " (e.words) "." }
