@@ -76,6 +76,26 @@ pub struct Verdict {
     pub notes: Vec<String>,
 }
 
+impl Verdict {
+    /// What is there before anything is known.
+    pub(crate) fn empty() -> Self {
+        Verdict {
+            verdict: Outcome::Undecided,
+            confidence: 0.0,
+            metric: Metric::Accuracy,
+            limits: Limits { max_excess_drop: 0.0, max_gap: None, min_metric: None },
+            cluster: None,
+            bounds: 0,
+            overall: Overall { rows: 0, n: 0, clusters: None, dense: None, pruned: None, int8: None, harmful_flips: None, churn: None },
+            groups: Vec::new(),
+            worst_group: None,
+            gap: Gap { limit: None, verdict: None, entries: Vec::new() },
+            levelled_down: LevelledDown { value: false, entries: Vec::new(), text: String::new() },
+            notes: Vec::new(),
+        }
+    }
+}
+
 /// The fairness limits of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
