@@ -37,9 +37,9 @@ pub(crate) struct Steps {
 pub(crate) fn fuse(graph: &Graph) -> Result<Steps> {
     let readers = readers(graph);
     let mut fusing = Fusing { graph, readers: &readers, at: vec![usize::MAX; graph.nodes.len()], steps: Vec::new() };
-    for id in 0..graph.nodes.len() {
+    for (id, &readers) in readers.iter().enumerate() {
         // Node 0 is what the caller fills, read or not.
-        if readers[id] > 0 || id == 0 {
+        if readers > 0 || id == 0 {
             fusing.node(id).context(label(graph, id))?;
         }
     }
