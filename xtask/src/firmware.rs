@@ -27,7 +27,7 @@ pub fn build() -> Result<PathBuf> {
     let out = target().join("firmware");
     std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
     let elf = out.join("mps2-an386.elf");
-    let built = dir.join(TARGET).join("release/mps2-an386");
+    let built = dir.join(TARGET).join("release/evenkeel-mps2-an386");
     std::fs::copy(&built, &elf).map_err(|e| format!("{}: {e}", built.display()))?;
     println!("firmware: {}", elf.display());
     Ok(elf)
