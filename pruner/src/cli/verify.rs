@@ -121,8 +121,7 @@ impl Verify {
     }
 
     fn file_facts(&self, model: &Model, contract: &Contract) -> Value {
-        let macs: u64 = (0..model.ops().len()).map(|i| model.macs(i)).sum();
-        let cost = Cost { macs, flash: model.file_len() as u64, ram: model.arena_len() as u64 };
+        let cost = Cost { macs: chain::macs(model), flash: model.file_len() as u64, ram: model.arena_len() as u64 };
         let b = &contract.budget;
         // A share is of a dense model that is not here; the budget was checked when the file was made.
         let line = |limit: Option<evenkeel::contract::Limit>, value: u64| json!({"limit": limit.map(String::from), "value": value});
