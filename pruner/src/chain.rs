@@ -1,6 +1,6 @@
 //! The chain from a network and its data to a judged file: what the commands share.
 
-use crate::contract::{Contract, InputNorm};
+use crate::contract::InputNorm;
 use crate::data::{self, Data, GroupSet, Rows, batch::Normaliser, parse_groups};
 use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
@@ -9,9 +9,9 @@ use crate::net::{Net, Set, floats, set};
 use crate::onnx;
 use crate::quant::{QGraph, Ranges, quantise};
 use burn::tensor::Device;
-use evenkeel_runtime::format::{InputChannel, Model};
-use evenkeel_runtime::kernels::Native;
-use evenkeel_runtime::session::{Session, quantise_input};
+use evenkeel_runtime::format::InputChannel;
+use evenkeel_runtime::preprocess::quantise_input;
+use evenkeel_runtime::{Model, Session};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -55,11 +55,15 @@ impl Prepared {
     fn new(data: Data, graph: &Graph, input: &InputNorm, groups: &[String]) -> Result<Self> {
         let classes = graph.output_shape().len();
         if data.train.classes > classes {
-            return Err(Error::new(format!("array `y` has classes up to {}, the network has {classes} outputs", data.train.classes - 1)));
+            return Err(Error::new(format!(
+                "array `y` has classes up to {}, the network has {classes} outputs",
+                data.train.classes - 1
+            )));
         }
         for (name, rows) in [("train", &data.train), ("val", &data.select)] {
             if rows.is_empty() {
-                return Err(Error::new(format!("array `split` has no row `{name}`")).help("split must hold train, val and test"));
+                return Err(Error::new(format!("array `split` has no row `{name}`"))
+                    .help("split must hold train, val and test"));
             }
         }
         let norm = Normaliser::new(input, &data.train.sample)?;
@@ -85,10 +89,11 @@ pub fn quantised(graph: &Graph, calibration: &Set, input: &InputNorm, device: &D
     let net = Net::new(graph, device);
     let stride = (calibration.len() / CALIBRATION_ROWS).max(1);
     let rows: Vec<usize> = (0..calibration.len()).step_by(stride).collect();
-    let mut ranges = Ranges::new(graph.nodes.len());
+    let mut ranges = Ranges::new(graph);
     for rows in rows.chunks(64) {
         for (id, value) in net.forward_all(net.input(calibration.gather(rows))).into_iter().enumerate() {
-            ranges.observe(id, &floats(value)?);
+            let per_row = graph.nodes[id].shape.len();
+            floats(value)?.chunks(per_row).for_each(|row| ranges.observe(id, row));
         }
     }
     quantise(graph, &ranges, input_channels(input))
@@ -99,7 +104,8 @@ pub fn quantised(graph: &Graph, calibration: &Set, input: &InputNorm, device: &D
 /// # Errors
 /// Names the file and what is wrong in it.
 pub fn open<'b>(bytes: &'b [u8], path: &Path) -> Result<Model<'b>> {
-    Model::from_bytes(bytes).map_err(|e| Error::new(e).at(path).help("make the file again with `evenkeel prune` or `evenkeel compile`"))
+    Model::from_bytes(bytes)
+        .map_err(|e| Error::new(e).at(path).help("make the file again with `evenkeel prune` or `evenkeel compile`"))
 }
 
 /// An arena for a model, aligned as sessions want it; cast it to bytes.
@@ -115,7 +121,10 @@ pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
     let input = model.input();
     let want = (input.c * input.h * input.w) as usize;
     if width != want {
-        return Err(Error::new(format!("samples have {width} values, the model takes {want} ({}×{}×{})", input.c, input.h, input.w)));
+        return Err(Error::new(format!(
+            "samples have {width} values, the model takes {want} ({}×{}×{})",
+            input.c, input.h, input.w
+        )));
     }
     let out = model.output();
     let out_len = (out.c * out.h * out.w) as usize;
@@ -124,9 +133,10 @@ pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
     let per_task = rows.div_ceil(rayon::current_num_threads() * 4).max(1);
     y.par_chunks_mut(per_task * out_len).zip(x.par_chunks(per_task * width)).try_for_each(|(y, x)| {
         let mut arena = arena(model);
-        let mut session = Session::<Native>::new(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
+        let mut session =
+            Session::new(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
         for (y, x) in y.chunks_mut(out_len).zip(x.chunks(width)) {
-            quantise_input(model, x, session.input_mut());
+            quantise_input(model, x, session.input_mut()).context("input")?;
             session.run();
             y.copy_from_slice(session.output());
         }

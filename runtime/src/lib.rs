@@ -1,4 +1,42 @@
-//! `no_std` runtime for `.keel` models: format, int8 kernels, session, fairness monitor.
+//! Runs `.keel` models: `no_std`, no allocation, from a Cortex-M4 to a server.
+//!
+//! A `.keel` file is an int8 network together with the contract that it was pruned under and the
+//! certificate of what was measured on exactly these bytes. The story of using one has three steps.
+//!
+//! 1. **Bytes are checked once.** [`Model::from_bytes`] goes over the whole file: checksum, sections, every
+//!    shape, offset, count and lifetime, the amount of work, the premise of the monitor's guarantee. It is
+//!    the only way to a [`Model`], and no bytes make it panic. From there on there are typed views into the
+//!    file (in flash, mapped, or in a buffer; nothing is copied), and nothing left that could go wrong.
+//! 2. **A session runs it.** The file states the arena: activations, then scratch. A [`Session`] borrows
+//!    the model and that much memory, checks its length, and runs. Which [`kernels`] it runs with is a type
+//!    parameter. All sets give the same bytes, because [`quant`] defines each rounding; so what a verdict
+//!    measured on a host is what a device computes. [`preprocess`] brings a user's values into the input.
+//! 3. **A monitor watches the contract.** When labels arrive, [`monitor::Monitor`] counts them per group
+//!    and tells when a group's accuracy has fallen below its certified floor, with a guaranteed average
+//!    time between false alarms, in integers and some 40 bytes a group.
+//!
+//! ```
+//! use evenkeel_runtime::{Error, Model, Session, preprocess::quantise_input};
+//!
+//! /// `file` and `arena` start at multiples of 4 in memory; `raw` is C × H × W.
+//! fn classify(file: &[u8], arena: &mut [u8], raw: &[f32]) -> Result<usize, Error> {
+//!     let model = Model::from_bytes(file)?;
+//!     let mut session = Session::new(&model, arena)?;
+//!     quantise_input(&model, raw, session.input_mut())?;
+//!     session.run();
+//!     Ok(session.classify())
+//! }
+//! # assert_eq!(classify(&[], &mut [], &[]), Err(Error::TooShort { len: 0 }));
+//! ```
+//!
+//! | module | job |
+//! |---|---|
+//! | [`format`] | the records, the verifying reader, the writer (feature `write`) |
+//! | [`quant`] | the one requantisation |
+//! | [`kernels`] | the operators: portable ones that define them, and one set per instruction set |
+//! | [`preprocess`] | normalisation and quantisation of inputs |
+//! | [`monitor`] | floors per group; planning them on hosts (feature `write`) |
+//! | `cast` | mapped files (feature `map`) |
 #![no_std]
 #[cfg(feature = "write")]
 extern crate alloc;

@@ -11,8 +11,11 @@ use crate::kernels::{AddParams, Geometry, Kernels, Layer, Native, scratch_len};
 
 /// Bytes at an address that is a multiple of 16: for `include_bytes!` of a model in flash.
 ///
-/// ```ignore
+/// ```
+/// # use evenkeel_runtime::Aligned;
+/// # macro_rules! include_bytes { ($path:literal) => { b"KEEL" } }
 /// static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("har.keel"));
+/// assert!(MODEL.0.as_ptr().addr().is_multiple_of(16));
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(16))]

@@ -1,1 +1,179 @@
-//! Runs the board firmware in QEMU.
+//! Runs models on an emulated Cortex-M4: the firmware in `boards/mps2-an386`, in QEMU.
+//!
+//! One prebuilt firmware runs any model. QEMU loads the `.keel` file and a batch of inputs into the board's
+//! external memory, like a model partition in external flash; the firmware verifies the model, runs the
+//! batch, counts instructions, feeds the monitor, logs through defmt and writes its results to a file.
+//!
+//! Instructions are exact and never vary: with `-icount shift=0` every instruction takes one nanosecond of
+//! the board's time. SysTick counts at 25 MHz, so a figure is a multiple of 40 instructions; over a batch
+//! that rounding averages out.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use bytemuck::{Pod, pod_read_unaligned};
+use evenkeel_runtime::monitor::GroupState;
+
+mod batch;
+mod error;
+pub mod image;
+mod log;
+
+use batch::Batch;
+pub use error::Error;
+use image::{RESULTS_MAGIC, ResultsHead};
+use log::Decoder;
+
+/// Name of the emulator.
+const QEMU: &str = "qemu-system-arm";
+/// Where the firmware lies under a target folder.
+const FIRMWARE: &str = "firmware/mps2-an386.elf";
+/// Nanoseconds of the board's time (so: instructions) in a SysTick tick at 25 MHz.
+const INSTRUCTIONS_PER_TICK: u64 = 40;
+/// A batch that takes longer is stopped.
+const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// A model and a batch of inputs for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The firmware's ELF file, see [`find_firmware`].
+    pub firmware: &'a Path,
+    /// The bytes of a `.keel` file.
+    pub model: &'a [u8],
+    /// Quantised inputs, one behind the other.
+    pub inputs: &'a [i8],
+    /// The right class of each input, 255 for unknown.
+    pub labels: Option<&'a [u8]>,
+    /// The group of people of each input (its index in the model's monitor), 255 for unknown.
+    pub groups: Option<&'a [u8]>,
+    /// Use the portable kernels, not the Cortex-M4's.
+    pub portable: bool,
+}
+
+/// What the device did.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The log, a line per message, with its level in front.
+    pub log: Vec<String>,
+    /// Number of inferences.
+    pub inferences: usize,
+    /// Outputs, one behind the other.
+    pub outputs: Vec<i8>,
+    /// The predicted class of each input.
+    pub classes: Vec<u16>,
+    /// Instructions of all inferences together.
+    pub total_instructions: u64,
+    /// Instructions of each operator over all inferences.
+    pub layers: Vec<u64>,
+    /// The monitor's state of each group at the end; empty for a model without a monitor.
+    pub monitor: Vec<GroupState>,
+}
+
+/// Runs a job to its end.
+///
+/// # Errors
+/// See [`Error`]: each says what is missing and the way out.
+pub fn run(job: &Job) -> Result<Outcome, Error> {
+    let batch = Batch::new(job)?;
+    let elf = match fs::read(job.firmware) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoFirmware(job.firmware.into())),
+        read => read.map_err(Error::io("reading the firmware"))?,
+    };
+    let decoder = Decoder::new(job.firmware, &elf)?;
+
+    let folder = tempfile::tempdir().map_err(Error::io("making a temporary folder"))?;
+    let file = |name: &str| folder.path().join(name);
+    fs::write(file("batch.bin"), &batch.bytes).map_err(Error::io("writing the batch image"))?;
+    fs::write(file("firmware.elf"), &elf).map_err(Error::io("copying the firmware"))?;
+    let status = emulate(folder.path())?;
+
+    let mut log = decoder.lines(&fs::read(file("log.bin")).unwrap_or_default());
+    match status {
+        Some(status) if status.success() => {}
+        Some(status) => {
+            let words = fs::read_to_string(file("qemu.txt")).unwrap_or_default();
+            log.extend(words.lines().map(|line| format!("{QEMU}: {line}")));
+            return Err(Error::Ended { status, log });
+        }
+        None => return Err(Error::TimedOut { seconds: TIMEOUT.as_secs(), log }),
+    }
+    let results = fs::read(file("results.bin")).map_err(Error::io("reading the firmware's results"))?;
+    outcome(&batch, &results, log)
+}
+
+/// Looks for the firmware: where the environment variable `EVENKEEL_FIRMWARE` says, else as
+/// `firmware/mps2-an386.elf` in a folder above the running program, else under `target` here.
+pub fn find_firmware() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("EVENKEEL_FIRMWARE") {
+        return Some(path.into());
+    }
+    let program = std::env::current_exe().unwrap_or_default();
+    let above = program.ancestors().skip(1).map(|folder| folder.join(FIRMWARE));
+    above.chain([Path::new("target").join(FIRMWARE)]).find(|path| path.is_file())
+}
+
+/// Runs QEMU in `folder`; `None` when it had to be stopped.
+fn emulate(folder: &Path) -> Result<Option<ExitStatus>, Error> {
+    let file = |name: &str| File::create(folder.join(name)).map_err(Error::io("making a file for QEMU's output"));
+    let device = format!("loader,file=batch.bin,addr={:#x},force-raw=on", image::MEMORY_START);
+    let mut command = Command::new(QEMU);
+    command.args(["-M", "mps2-an386", "-cpu", "cortex-m4", "-icount", "shift=0"]);
+    command.args(["-display", "none", "-monitor", "none", "-serial", "none"]);
+    command.args(["-semihosting-config", "enable=on,target=native"]);
+    command.args(["-kernel", "firmware.elf", "-device", &device]).current_dir(folder);
+    // The firmware's semihosting console is QEMU's standard output.
+    command.stdin(Stdio::null()).stdout(file("log.bin")?).stderr(file("qemu.txt")?);
+    let child = match command.spawn() {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoQemu),
+        spawned => spawned.map_err(Error::io("starting QEMU"))?,
+    };
+    let mut emulator = Emulator(child);
+    let start = Instant::now();
+    while start.elapsed() < TIMEOUT {
+        if let Some(status) = emulator.0.try_wait().map_err(Error::io("waiting for QEMU"))? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(None)
+}
+
+/// A running QEMU that does not outlive its owner.
+struct Emulator(Child);
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn outcome(batch: &Batch, results: &[u8], log: Vec<String>) -> Result<Outcome, Error> {
+    let layout = &batch.layout;
+    if results.len() != layout.len {
+        return Err(Error::Results("it has another length than expected"));
+    }
+    let head: ResultsHead = pod_read_unaligned(&results[..size_of::<ResultsHead>()]);
+    let expected = [batch.count, batch.ops, batch.output_len, batch.groups].map(|n| n as u32);
+    if head.magic != RESULTS_MAGIC || [head.count, head.ops, head.output_len, head.groups] != expected {
+        return Err(Error::Results("its head does not go with the batch"));
+    }
+    let ticks: Vec<u64> = values(&results[layout.ops..][..8 * batch.ops]);
+    Ok(Outcome {
+        log,
+        inferences: batch.count,
+        outputs: values(&results[layout.outputs..]),
+        classes: values(&results[layout.classes..][..2 * batch.count]),
+        total_instructions: head.ticks * INSTRUCTIONS_PER_TICK,
+        layers: ticks.iter().map(|t| t * INSTRUCTIONS_PER_TICK).collect(),
+        monitor: values(&results[layout.states..][..batch.groups * size_of::<GroupState>()]),
+    })
+}
+
+/// Values that lie one behind the other, at any alignment.
+fn values<T: Pod>(bytes: &[u8]) -> Vec<T> {
+    bytes.chunks_exact(size_of::<T>()).map(pod_read_unaligned).collect()
+}

@@ -6,9 +6,9 @@ use evenkeel::error::{Context, Error, Result};
 use evenkeel::{chain, data};
 use evenkeel_emulator::Job;
 use evenkeel_runtime::cast::MappedFile;
-use evenkeel_runtime::format::Model;
 use evenkeel_runtime::kernels::{Native, Portable};
-use evenkeel_runtime::session::{Session, quantise_input};
+use evenkeel_runtime::preprocess::quantise_input;
+use evenkeel_runtime::{Model, Session};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -27,7 +27,9 @@ enum Target {
 
 /// Measures a .keel file per layer and in all.
 #[derive(Args)]
-#[command(after_help = "Example: evenkeel bench model.keel --target cortex-m4 --data set.npz --rows 200\nWith --data, rows of `val` are the inputs, and on the emulator their output bytes are compared with the host's.")]
+#[command(
+    after_help = "Example: evenkeel bench model.keel --target cortex-m4 --data set.npz --rows 200\nWith --data, rows of `val` are the inputs, and on the emulator their output bytes are compared with the host's."
+)]
 pub struct Bench {
     /// The .keel file
     model: PathBuf,
@@ -82,19 +84,31 @@ impl Bench {
             return Err(Error::new(format!("array `x` holds no whole number of samples of {width} values")).at(path));
         }
         let mut out = vec![0; rows * width];
-        out.chunks_mut(width).zip(x.chunks(width)).for_each(|(q, x)| quantise_input(model, x, q));
+        for (q, x) in out.chunks_mut(width).zip(x.chunks(width)) {
+            quantise_input(model, x, q).context("input")?;
+        }
         Ok(out)
     }
 
     fn emulated(&self, model: &Model, bytes: &[u8], inputs: &[i8]) -> Result<Value> {
-        let firmware = evenkeel_emulator::find_firmware()
-            .ok_or_else(|| Error::new("the firmware for the emulator is not built").help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE"))?;
-        let job = Job { firmware: &firmware, model: bytes, inputs, labels: None, groups: None, portable: self.portable };
+        let firmware = evenkeel_emulator::find_firmware().ok_or_else(|| {
+            Error::new("the firmware for the emulator is not built")
+                .help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE")
+        })?;
+        let job =
+            Job { firmware: &firmware, model: bytes, inputs, labels: None, groups: None, portable: self.portable };
         let outcome = evenkeel_emulator::run(&job).map_err(Error::new)?;
         let host = host_outputs(model, inputs)?;
         if outcome.outputs != host {
-            let row = outcome.outputs.chunks(model.output().elements()).zip(host.chunks(model.output().elements())).position(|(a, b)| a != b);
-            return Err(Error::new(format!("the emulated device gives other bytes than this host, first at input {row:?}")).help("please report this: it breaks the promise of bit-exactness"));
+            let row = outcome
+                .outputs
+                .chunks(model.output().elements())
+                .zip(host.chunks(model.output().elements()))
+                .position(|(a, b)| a != b);
+            return Err(Error::new(format!(
+                "the emulated device gives other bytes than this host, first at input {row:?}"
+            ))
+            .help("please report this: it breaks the promise of bit-exactness"));
         }
         let n = outcome.inferences.max(1) as u64;
         Ok(json!({
@@ -113,7 +127,8 @@ fn layers(model: &Model, count: impl Fn(usize) -> u64) -> Value {
 
 fn host_outputs(model: &Model, inputs: &[i8]) -> Result<Vec<i8>> {
     let mut arena = chain::arena(model);
-    let mut session = Session::<Portable>::with_kernels(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
+    let mut session = Session::<Portable>::with_kernels(model, bytemuck::cast_slice_mut(&mut arena))
+        .context("cannot start a session")?;
     let mut out = Vec::new();
     for x in inputs.chunks(model.input().elements()) {
         session.input_mut().copy_from_slice(x);
@@ -130,7 +145,8 @@ fn host(model: &Model, inputs: &[i8], portable: bool) -> Result<Value> {
 /// Median, minimum and 99th percentile of single inferences, after a warm-up.
 fn timed<K: evenkeel_runtime::kernels::Kernels>(model: &Model, inputs: &[i8], kernels: &str) -> Result<Value> {
     let mut arena = chain::arena(model);
-    let mut session = Session::<K>::with_kernels(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
+    let mut session =
+        Session::<K>::with_kernels(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
     let width = model.input().elements();
     let repeats = (400 / (inputs.len() / width).max(1)).max(20);
     let (mut totals, mut per_layer) = (Vec::new(), vec![Vec::new(); model.ops().len()]);
@@ -166,13 +182,31 @@ fn timed<K: evenkeel_runtime::kernels::Kernels>(model: &Model, inputs: &[i8], ke
 
 fn table(out: &Value) -> Result<()> {
     let number = |v: &Value| v.as_u64().unwrap_or(0);
-    println!("{} on {} ({} kernels), {} per inference:", out["file"].as_str().unwrap_or(""), out["target"].as_str().unwrap_or(""), out["kernels"].as_str().unwrap_or(""), out["unit"].as_str().unwrap_or(""));
+    println!(
+        "{} on {} ({} kernels), {} per inference:",
+        out["file"].as_str().unwrap_or(""),
+        out["target"].as_str().unwrap_or(""),
+        out["kernels"].as_str().unwrap_or(""),
+        out["unit"].as_str().unwrap_or("")
+    );
     for l in out["layers"].as_array().into_iter().flatten() {
         let (macs, count) = (number(&l["macs"]), number(&l["count"]));
         let per = if macs > 0 { format!("{:.2}/MAC", count as f64 / macs as f64) } else { String::new() };
-        println!("  {:<34} {:<14} {:>14} MACs {:>14} {per}", l["name"].as_str().unwrap_or(""), l["op"].as_str().unwrap_or(""), thousands(macs), thousands(count));
+        println!(
+            "  {:<34} {:<14} {:>14} MACs {:>14} {per}",
+            l["name"].as_str().unwrap_or(""),
+            l["op"].as_str().unwrap_or(""),
+            thousands(macs),
+            thousands(count)
+        );
     }
-    println!("total {} {}, arena {} bytes, file {} bytes", thousands(number(&out["total"])), out["unit"].as_str().unwrap_or(""), thousands(number(&out["arena"])), thousands(number(&out["bytes"])));
+    println!(
+        "total {} {}, arena {} bytes, file {} bytes",
+        thousands(number(&out["total"])),
+        out["unit"].as_str().unwrap_or(""),
+        thousands(number(&out["arena"])),
+        thousands(number(&out["bytes"]))
+    );
     if out.get("equal_bytes").is_some() {
         println!("outputs of {} inputs are equal to the host's, byte for byte", number(&out["inferences"]));
     }

@@ -41,7 +41,8 @@ impl Compile {
             Ok(d) => (d.train.sample, d.train.x),
             Err(with_splits) => {
                 let npz = self.data.extension().is_some_and(|e| e == "npz");
-                let (shape, x) = data::load_array(&self.data, npz.then_some(self.array.as_str())).map_err(|_| with_splits)?;
+                let (shape, x) =
+                    data::load_array(&self.data, npz.then_some(self.array.as_str())).map_err(|_| with_splits)?;
                 (shape.get(1..).unwrap_or(&[]).to_vec(), x)
             }
         };
@@ -54,9 +55,17 @@ impl Compile {
         let lowered = lower(&q, &Extras::default())?;
         chain::write_file(&self.output, &lowered.bytes)?;
         if self.json {
-            return print_json(&json!({"file": self.output, "bytes": lowered.bytes.len(), "arena": lowered.arena, "macs": lowered.macs}));
+            return print_json(
+                &json!({"file": self.output, "bytes": lowered.bytes.len(), "arena": lowered.arena, "macs": lowered.macs}),
+            );
         }
-        println!("{}: {} bytes, arena {} bytes, {} MACs", self.output.display(), thousands(lowered.bytes.len() as u64), thousands(lowered.arena as u64), thousands(lowered.macs));
+        println!(
+            "{}: {} bytes, arena {} bytes, {} MACs",
+            self.output.display(),
+            thousands(lowered.bytes.len() as u64),
+            thousands(lowered.arena as u64),
+            thousands(lowered.macs)
+        );
         Ok(())
     }
 }

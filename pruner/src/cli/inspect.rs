@@ -23,7 +23,11 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(&self) -> Result<()> {
-        if self.model.extension().is_some_and(|e| e == "keel") { self.keel(&self.model) } else { self.onnx(&self.model) }
+        if self.model.extension().is_some_and(|e| e == "keel") {
+            self.keel(&self.model)
+        } else {
+            self.onnx(&self.model)
+        }
     }
 
     fn onnx(&self, path: &Path) -> Result<()> {
@@ -36,17 +40,42 @@ impl Inspect {
             })
             .collect();
         if self.json {
-            let classes: Vec<_> = coupling.classes.iter().map(|c| json!({"name": c.name, "channels": c.channels, "frozen": c.frozen})).collect();
-            return print_json(&json!({"file": path, "macs": graph.macs(), "params": graph.params(), "layers": layers, "channel_groups": classes}));
+            let classes: Vec<_> = coupling
+                .classes
+                .iter()
+                .map(|c| json!({"name": c.name, "channels": c.channels, "frozen": c.frozen}))
+                .collect();
+            return print_json(
+                &json!({"file": path, "macs": graph.macs(), "params": graph.params(), "layers": layers, "channel_groups": classes}),
+            );
         }
-        println!("{}: {} → {}, {} MACs, {} parameters", path.display(), graph.input_shape(), graph.output_shape(), thousands(graph.macs() as u64), thousands(graph.params() as u64));
+        println!(
+            "{}: {} → {}, {} MACs, {} parameters",
+            path.display(),
+            graph.input_shape(),
+            graph.output_shape(),
+            thousands(graph.macs() as u64),
+            thousands(graph.params() as u64)
+        );
         for (i, n) in graph.nodes.iter().enumerate() {
-            println!("  {:<34} {:<14} {:>14} {:>14}", n.name, n.op.name(), n.shape.to_string(), thousands(graph.macs_of(i) as u64));
+            println!(
+                "  {:<34} {:<14} {:>14} {:>14}",
+                n.name,
+                n.op.name(),
+                n.shape.to_string(),
+                thousands(graph.macs_of(i) as u64)
+            );
         }
         println!("coupled channel groups:");
         for c in &coupling.classes {
             let note = c.frozen.as_ref().map_or(String::new(), |r| format!("  not prunable: {r}"));
-            println!("  {:<34} {:>5} channels, {} producers, {} consumers{note}", c.name, c.channels, c.producers.len(), c.consumers.len());
+            println!(
+                "  {:<34} {:>5} channels, {} producers, {} consumers{note}",
+                c.name,
+                c.channels,
+                c.producers.len(),
+                c.consumers.len()
+            );
         }
         Ok(())
     }
@@ -61,16 +90,44 @@ impl Inspect {
         if self.json {
             let layers: Vec<_> = ops.iter().enumerate().map(|(i, o)| json!({"name": model.name(o.name), "op": o.code_name(), "shape": shape(o.output), "macs": model.macs(i)})).collect();
             let groups = certificate.map(|(_, g)| g.iter().map(|g| json!({"group": model.name(g.name), "n": g.n, "dense": g.dense, "pruned": g.pruned, "int8": g.int8})).collect::<Vec<_>>());
-            return print_json(&json!({"file": path, "bytes": model.file_len(), "arena": model.arena_len(), "macs": macs, "layers": layers, "contract": model.contract(), "certificate": groups}));
+            return print_json(
+                &json!({"file": path, "bytes": model.file_len(), "arena": model.arena_len(), "macs": macs, "layers": layers, "contract": model.contract(), "certificate": groups}),
+            );
         }
-        println!("{}: {} bytes, arena {} bytes, {} MACs", path.display(), thousands(model.file_len() as u64), thousands(model.arena_len() as u64), thousands(macs));
+        println!(
+            "{}: {} bytes, arena {} bytes, {} MACs",
+            path.display(),
+            thousands(model.file_len() as u64),
+            thousands(model.arena_len() as u64),
+            thousands(macs)
+        );
         for (i, o) in ops.iter().enumerate() {
-            println!("  {:<34} {:<14} {:>16} {:>14}", model.name(o.name), o.code_name(), format!("{:?}", shape(o.output)), thousands(model.macs(i)));
+            println!(
+                "  {:<34} {:<14} {:>16} {:>14}",
+                model.name(o.name),
+                o.code_name(),
+                format!("{:?}", shape(o.output)),
+                thousands(model.macs(i))
+            );
         }
         if let Some((head, groups)) = certificate {
-            println!("certificate: {} at confidence {}{}", verdict_name(head.verdict), head.confidence, if head.unproven != 0 { " (exported with --allow-unproven)" } else { "" });
+            println!(
+                "certificate: {} at confidence {}{}",
+                verdict_name(head.verdict),
+                head.confidence,
+                if head.unproven != 0 { " (exported with --allow-unproven)" } else { "" }
+            );
             for g in groups {
-                println!("  {:<30} n {:>6}  dense {:.3}  f32 {:.3}  int8 {:.3}  excess drop {:+.3} (≤ {:.3})", model.name(g.name), g.n, g.dense, g.pruned, g.int8, g.excess_drop, g.excess_drop_upper);
+                println!(
+                    "  {:<30} n {:>6}  dense {:.3}  f32 {:.3}  int8 {:.3}  excess drop {:+.3} (≤ {:.3})",
+                    model.name(g.name),
+                    g.n,
+                    g.dense,
+                    g.pruned,
+                    g.int8,
+                    g.excess_drop,
+                    g.excess_drop_upper
+                );
             }
         }
         if let Some((_, floors)) = model.monitor() {

@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod compile;
 mod inspect;
+mod monitor;
 mod prune;
 mod report;
 mod run;
@@ -38,6 +39,7 @@ enum Command {
     Run(run::Run),
     Bench(bench::Bench),
     Report(report::Report),
+    Monitor(monitor::Monitor),
 }
 
 impl Cli {
@@ -55,6 +57,7 @@ impl Cli {
             Command::Run(c) => c.run().map(done),
             Command::Bench(c) => c.run().map(done),
             Command::Report(c) => c.run().map(done),
+            Command::Monitor(c) => c.run().map(done),
         }
     }
 }

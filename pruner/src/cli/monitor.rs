@@ -2,16 +2,15 @@
 
 use super::print_json;
 use clap::{Args, Subcommand, ValueEnum};
+use evenkeel::chain;
 use evenkeel::contract::Contract;
 use evenkeel::data::{self, parse_groups, synth};
 use evenkeel::error::{Context, Error, Result};
-use evenkeel::chain;
 use evenkeel_emulator::Job;
 use evenkeel_runtime::cast::MappedFile;
-use evenkeel_runtime::format::Model;
-use evenkeel_runtime::kernels::Native;
 use evenkeel_runtime::monitor::{GroupState, Monitor as Detector};
-use evenkeel_runtime::session::{Session, quantise_input};
+use evenkeel_runtime::preprocess::quantise_input;
+use evenkeel_runtime::{Model, Session};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -40,7 +39,9 @@ enum Target {
 
 /// Streams labelled rows through a file and its monitor, and lets the sensor of one group go bad.
 #[derive(Args)]
-#[command(after_help = "Example: evenkeel monitor simulate model.keel --data set.npz --events 800 --degrade site=ankle --from 400")]
+#[command(
+    after_help = "Example: evenkeel monitor simulate model.keel --data set.npz --events 800 --degrade site=ankle --from 400"
+)]
 struct Simulate {
     /// The .keel file, made under a contract
     model: PathBuf,
@@ -100,24 +101,33 @@ impl Simulate {
 
     fn stream(&self, model: &Model) -> Result<Stream> {
         let Some((_, floors)) = model.monitor() else {
-            return Err(Error::new("the file configures no monitor").at(&self.model).help("make it with `evenkeel prune` under a contract on accuracy"));
+            return Err(Error::new("the file configures no monitor")
+                .at(&self.model)
+                .help("make it with `evenkeel prune` under a contract on accuracy"));
         };
         let contract = Contract::parse(model.contract()).map_err(|e| e.at(&self.model))?;
         let rows = data::load(&self.data)?.select;
         // The monitor counts the groups of the contract's first entry: they partition the rows.
         let groups = parse_groups(&rows, &contract.fairness.groups[..1]).map_err(|e| e.at(&self.data))?;
-        let index: Vec<Option<u8>> = groups.groups.iter().map(|g| floors.iter().position(|f| model.name(f.name) == g.name).map(|i| i as u8)).collect();
+        let index: Vec<Option<u8>> = groups
+            .groups
+            .iter()
+            .map(|g| floors.iter().position(|f| model.name(f.name) == g.name).map(|i| i as u8))
+            .collect();
         let bad = match &self.degrade {
             None => None,
             Some(name) => Some(groups.groups.iter().position(|g| &g.name == name).ok_or_else(|| {
                 let names: Vec<_> = groups.groups.iter().map(|g| g.name.as_str()).collect();
-                Error::new(format!("there is no group `{name}`")).help(format!("the monitor's groups are {}", names.join(", ")))
+                Error::new(format!("there is no group `{name}`"))
+                    .help(format!("the monitor's groups are {}", names.join(", ")))
             })?),
         };
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let width = model.input().elements();
         if rows.width() != width || rows.is_empty() {
-            return Err(Error::new(format!("samples have {} values, the model takes {width}", rows.width())).at(&self.data));
+            return Err(
+                Error::new(format!("samples have {} values, the model takes {width}", rows.width())).at(&self.data)
+            );
         }
         let mut s = Stream { inputs: vec![0; self.events * width], labels: vec![], groups: vec![] };
         for (event, q) in s.inputs.chunks_mut(width).enumerate() {
@@ -127,7 +137,7 @@ impl Simulate {
             if bad == Some(group) && event >= self.from {
                 synth::degrade(&mut x, &rows.sample, self.strength, &mut rng);
             }
-            quantise_input(model, &x, q);
+            quantise_input(model, &x, q).context("input")?;
             s.labels.push(rows.y[row].min(254) as u8);
             s.groups.push(index[group].unwrap_or(255));
         }
@@ -136,9 +146,18 @@ impl Simulate {
 
     /// Runs the stream on the device; gives its log.
     fn emulated(&self, bytes: &[u8], stream: &Stream, host: &[GroupState]) -> Result<Vec<String>> {
-        let firmware = evenkeel_emulator::find_firmware()
-            .ok_or_else(|| Error::new("the firmware for the emulator is not built").help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE"))?;
-        let job = Job { firmware: &firmware, model: bytes, inputs: &stream.inputs, labels: Some(&stream.labels), groups: Some(&stream.groups), portable: false };
+        let firmware = evenkeel_emulator::find_firmware().ok_or_else(|| {
+            Error::new("the firmware for the emulator is not built")
+                .help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE")
+        })?;
+        let job = Job {
+            firmware: &firmware,
+            model: bytes,
+            inputs: &stream.inputs,
+            labels: Some(&stream.labels),
+            groups: Some(&stream.groups),
+            portable: false,
+        };
         let outcome = evenkeel_emulator::run(&job).map_err(Error::new)?;
         if bytemuck::cast_slice::<_, u8>(&outcome.monitor) != bytemuck::cast_slice::<_, u8>(host) {
             return Err(Error::new("the monitor on the emulated device is in another state than on this host"));
@@ -152,7 +171,9 @@ impl Simulate {
         let floor = |i: usize| floors.get(i).map_or(0.0, |f| f.floor as f64 / f64::from(1 << 26));
         if self.json {
             let groups: Vec<_> = states.iter().enumerate().map(|(i, s)| json!({"group": name(i), "n": s.n, "correct": s.correct, "floor": floor(i), "alarms": s.alarms, "first_alarm": s.first_alarm})).collect();
-            return print_json(&json!({"events": events, "degraded": self.degrade, "from": self.from, "device_equals_host": self.target == Target::CortexM4, "groups": groups, "log": log}));
+            return print_json(
+                &json!({"events": events, "degraded": self.degrade, "from": self.from, "device_equals_host": self.target == Target::CortexM4, "groups": groups, "log": log}),
+            );
         }
         for line in log {
             println!("  device | {line}");
@@ -165,7 +186,14 @@ impl Simulate {
                 0 => "no alarm".to_owned(),
                 at => format!("ALARM at event {at}"),
             };
-            println!("  {:<30} {:>5} of {:>5} right ({:.3}), floor {:.3}: {alarm}", name(i), s.correct, s.n, s.correct as f64 / s.n.max(1) as f64, floor(i));
+            println!(
+                "  {:<30} {:>5} of {:>5} right ({:.3}), floor {:.3}: {alarm}",
+                name(i),
+                s.correct,
+                s.n,
+                s.correct as f64 / s.n.max(1) as f64,
+                floor(i)
+            );
         }
         Ok(())
     }
@@ -176,8 +204,9 @@ fn host(model: &Model, stream: &Stream) -> Result<(Vec<GroupState>, u32)> {
     let mut states = vec![GroupState::default(); floors.len()];
     let mut monitor = Detector::new(head, floors, &mut states).context("monitor")?;
     let mut arena = chain::arena(model);
-    let mut session = Session::<Native>::new(model, bytemuck::cast_slice_mut(&mut arena)).context("session")?;
-    for ((x, &label), &group) in stream.inputs.chunks(model.input().elements()).zip(&stream.labels).zip(&stream.groups) {
+    let mut session = Session::new(model, bytemuck::cast_slice_mut(&mut arena)).context("session")?;
+    for ((x, &label), &group) in stream.inputs.chunks(model.input().elements()).zip(&stream.labels).zip(&stream.groups)
+    {
         session.input_mut().copy_from_slice(x);
         session.run();
         if group != 255 {

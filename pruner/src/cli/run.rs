@@ -37,12 +37,16 @@ impl Run {
         let (_, x) = data::load_array(&self.input, npz.then_some(self.array.as_str()))?;
         let width = model.input().elements();
         if x.is_empty() || x.len() % width != 0 {
-            return Err(evenkeel::Error::new(format!("{} values are no whole number of samples of {width}", x.len())).at(&self.input));
+            return Err(evenkeel::Error::new(format!("{} values are no whole number of samples of {width}", x.len()))
+                .at(&self.input));
         }
         let rows = self.rows.unwrap_or(usize::MAX).min(x.len() / width);
         let y = chain::int8_outputs(&model, &x[..rows * width], width)?;
         let out = model.output();
-        let real: Vec<Vec<f32>> = y.chunks(out.elements()).map(|r| r.iter().map(|&q| out.scale * (q as i32 - out.zero) as f32).collect()).collect();
+        let real: Vec<Vec<f32>> = y
+            .chunks(out.elements())
+            .map(|r| r.iter().map(|&q| out.scale * (q as i32 - out.zero) as f32).collect())
+            .collect();
         let classes: Vec<usize> = real.iter().map(|r| evenkeel::net::set::classes(r, r.len())[0]).collect();
         if self.json {
             return print_json(&json!({"file": self.model, "classes": classes, "outputs": real}));

@@ -2,8 +2,8 @@
 
 use super::{print_json, thousands};
 use clap::Args;
-use evenkeel::data::synth::{self, SynthSpec};
 use evenkeel::data;
+use evenkeel::data::synth::{self, SynthSpec};
 use evenkeel::error::Result;
 use serde_json::json;
 use std::path::PathBuf;
@@ -42,9 +42,16 @@ impl Synth {
         data::save(&self.output, &parts)?;
         let rows = parts.y.len();
         if self.json {
-            return print_json(&json!({"file": self.output, "rows": rows, "subjects": spec.subjects, "seed": spec.seed}));
+            return print_json(
+                &json!({"file": self.output, "rows": rows, "subjects": spec.subjects, "seed": spec.seed}),
+            );
         }
-        println!("{}: {} rows of {} subjects, groups `site` and `age_band`, clusters `subject`", self.output.display(), thousands(rows as u64), spec.subjects);
+        println!(
+            "{}: {} rows of {} subjects, groups `site` and `age_band`, clusters `subject`",
+            self.output.display(),
+            thousands(rows as u64),
+            spec.subjects
+        );
         Ok(())
     }
 }

@@ -15,7 +15,9 @@ use std::path::PathBuf;
 
 /// Trains a small network and writes it as ONNX.
 #[derive(Args)]
-#[command(after_help = "Example: evenkeel train --arch cnn1d --data synth.npz -o dense.onnx\nArchitectures: cnn1d, dscnn1d, resnet1d (C × L), resnet8 (C × H × W), mlp (anything).")]
+#[command(
+    after_help = "Example: evenkeel train --arch cnn1d --data synth.npz -o dense.onnx\nArchitectures: cnn1d, dscnn1d, resnet1d (C × L), resnet8 (C × H × W), mlp (anything)."
+)]
 pub struct Train {
     /// Architecture: cnn1d, dscnn1d, resnet1d, resnet8 or mlp
     #[arg(long)]
@@ -61,17 +63,32 @@ impl Train {
         let p = Prepared::load(&self.data, &graph, &input, &[])?;
         let stop = Stop::on_ctrl_c()?;
         let epoch = p.train.len().div_ceil(self.batch.max(2));
-        let schedule = Schedule { steps: epoch * self.epochs.max(1), batch: self.batch.max(2), rate: self.lr, decay: 1e-4, eval_every: epoch };
-        let trained = prune::schedule::train(&graph, &p.train, &p.select, metric, &schedule, self.seed, &device, &stop)?;
+        let schedule = Schedule {
+            steps: epoch * self.epochs.max(1),
+            batch: self.batch.max(2),
+            rate: self.lr,
+            decay: 1e-4,
+            eval_every: epoch,
+        };
+        let trained =
+            prune::schedule::train(&graph, &p.train, &p.select, metric, &schedule, self.seed, &device, &stop)?;
         onnx::save(&trained, &self.output)?;
         let logits = p.select.logits(&Net::new(&trained, &device), &Stop::default())?;
         let predicted = set::classes(&logits, trained.output_shape().len());
         let all: Vec<usize> = (0..p.select.len()).collect();
         let value = metrics::value(metric, &p.select.y, &predicted, &all).unwrap_or(f64::NAN);
         if self.json {
-            return print_json(&json!({"file": self.output, "arch": self.arch, "metric": metric.to_string(), "selection": value, "macs": trained.macs(), "params": trained.params()}));
+            return print_json(
+                &json!({"file": self.output, "arch": self.arch, "metric": metric.to_string(), "selection": value, "macs": trained.macs(), "params": trained.params()}),
+            );
         }
-        println!("{}: {} on val {value:.3}, {} MACs, {} parameters", self.output.display(), metric, thousands(trained.macs() as u64), thousands(trained.params() as u64));
+        println!(
+            "{}: {} on val {value:.3}, {} MACs, {} parameters",
+            self.output.display(),
+            metric,
+            thousands(trained.macs() as u64),
+            thousands(trained.params() as u64)
+        );
         Ok(())
     }
 }

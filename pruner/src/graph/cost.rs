@@ -1,13 +1,13 @@
 //! What each node costs, for people.
 
-use super::{Graph, Op, Shape};
+use super::{Graph, Shape};
 
 /// One line of a network's summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSummary {
     /// The name in the user's file.
     pub name: String,
-    /// [`Op::name`].
+    /// [`super::Op::name`].
     pub op: &'static str,
     /// Shape of the result.
     pub shape: Shape,
@@ -28,12 +28,7 @@ pub fn summary(graph: &Graph) -> Vec<NodeSummary> {
             op: node.op.name(),
             shape: node.shape,
             macs: graph.macs_of(id),
-            params: match &node.op {
-                Op::Conv(c) => c.weight.len() + c.bias.len(),
-                Op::Linear(l) => l.weight.len() + l.bias.len(),
-                Op::BatchNorm(b) => 4 * b.gamma.len(),
-                _ => 0,
-            },
+            params: graph.params_of(id),
         })
         .collect()
 }

@@ -80,14 +80,18 @@ fn conv(conv: &Conv, x: &[f32], from: Shape, to: Shape) -> Vec<f32> {
             let image = &x[(first + i) * from.h * from.w..][..from.h * from.w];
             for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
                 let weight = conv.weight[((o * conv.inp + i) * kh + ky) * kw + kx];
+                // The outputs of a row whose tap lies on the input, found once for all rows.
+                let (tap, left) = (kx * dilation[1], pad[1]);
+                let begin = left.saturating_sub(tap).div_ceil(stride[1]);
+                let end = (from.w + left).saturating_sub(tap).div_ceil(stride[1]).min(to.w);
+                if begin >= end {
+                    continue;
+                }
                 for oy in 0..to.h {
                     let Some(iy) = source(oy, stride[0], ky * dilation[0], pad[0], from.h) else { continue };
-                    let row = &image[iy * from.w..][..from.w];
-                    for (ox, y) in plane[oy * to.w..][..to.w].iter_mut().enumerate() {
-                        if let Some(ix) = source(ox, stride[1], kx * dilation[1], pad[1], from.w) {
-                            *y += weight * row[ix];
-                        }
-                    }
+                    let taps = &image[iy * from.w..][..from.w][begin * stride[1] + tap - left..];
+                    let row = &mut plane[oy * to.w..][begin..end];
+                    row.iter_mut().zip(taps.iter().step_by(stride[1])).for_each(|(y, v)| *y += weight * v);
                 }
             }
         }
@@ -146,5 +150,37 @@ mod tests {
         let y = b.push(Op::Softmax, &[0]);
         let [a, c] = eval_output(&b.finish(y), &[100.0, 100.0 + 3f32.ln()])[..] else { unreachable!() };
         assert!((a - 0.25).abs() < 1e-6 && (c - 0.75).abs() < 1e-6);
+    }
+
+    #[test]
+    fn convolution_is_its_formula() {
+        let window = Window { kernel: [2, 3], stride: [2, 3], dilation: [3, 2], pad: [1, 4, 2, 5] };
+        let (from, groups, inp, out) = (Shape::new(4, 5, 7), 2, 2, 6);
+        let value = |i: usize| ((i * 37 + 11) % 17) as f32 - 8.0;
+        let c = Conv {
+            out,
+            inp,
+            groups,
+            window,
+            weight: (0..out * inp * 6).map(value).collect(),
+            bias: (0..out).map(value).collect(),
+        };
+        let x: Vec<f32> = (0..from.len()).map(|i| value(i + 5)).collect();
+        let mut b = Builder::new(0, from);
+        let y = b.push(Op::Conv(c.clone()), &[0]);
+        let graph = b.finish(y);
+        let (got, to) = (eval_output(&graph, &x), graph.output_shape());
+        for (at, got) in got.into_iter().enumerate() {
+            let (o, oy, ox) = (at / (to.h * to.w), at / to.w % to.h, at % to.w);
+            let mut want = c.bias[o];
+            for i in 0..inp * 6 {
+                let (ch, ky, kx) = (o / 3 * inp + i / 6, i / 3 % 2, i % 3);
+                let (iy, ix) = ((oy * 2 + ky * 3) as i64 - 1, (ox * 3 + kx * 2) as i64 - 4);
+                if (0..5).contains(&iy) && (0..7).contains(&ix) {
+                    want += c.weight[o * 12 + i] * x[ch * 35 + iy as usize * 7 + ix as usize];
+                }
+            }
+            assert_eq!(got, want, "element {at}");
+        }
     }
 }

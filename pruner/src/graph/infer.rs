@@ -175,7 +175,8 @@ mod tests {
         let x = b.flatten(x);
         let x = b.linear(x, 5);
         let good = b.finish(x);
-        let broken: [(&str, &str, fn(&mut Graph)); 7] = [
+        type Break = fn(&mut Graph);
+        let broken: [(&str, &str, Break); 7] = [
             ("Conv", "conv1", |g| g.nodes[0].shape.c = 3),
             ("Linear", "linear3", |g| g.nodes[0].shape.h = 5),
             ("Linear", "linear3", |g| g.nodes[3].inputs[0] = 1),

@@ -235,17 +235,19 @@ impl Graph {
         (0..self.nodes.len()).map(|i| self.macs_of(i)).sum()
     }
 
-    /// Trained parameters: weights, biases, and normalisation.
+    /// Trained parameters of a node: weights, biases, and normalisation.
+    pub fn params_of(&self, id: NodeId) -> usize {
+        match &self.nodes[id].op {
+            Op::Conv(c) => c.weight.len() + c.bias.len(),
+            Op::Linear(l) => l.weight.len() + l.bias.len(),
+            Op::BatchNorm(b) => 4 * b.gamma.len(),
+            _ => 0,
+        }
+    }
+
+    /// Trained parameters of the network.
     pub fn params(&self) -> usize {
-        self.nodes
-            .iter()
-            .map(|n| match &n.op {
-                Op::Conv(c) => c.weight.len() + c.bias.len(),
-                Op::Linear(l) => l.weight.len() + l.bias.len(),
-                Op::BatchNorm(b) => 4 * b.gamma.len(),
-                _ => 0,
-            })
-            .sum()
+        (0..self.nodes.len()).map(|i| self.params_of(i)).sum()
     }
 
     /// For each node, the nodes that read it.

@@ -102,7 +102,7 @@ pub(crate) fn random_graph(seed: u64) -> Graph {
                 b.conv(x, out, kernel(3), pick.random_range(1..3), 1)
             }
             1 if c > 1 => b.conv(x, c, kernel(3), 1, c),
-            2 if c % 2 == 0 => b.conv(x, 4, kernel(1), 1, 2),
+            2 if c.is_multiple_of(2) => b.conv(x, 4, kernel(1), 1, 2),
             3 => {
                 let inner = b.conv(x, pick.random_range(2..5), kernel(1), 1, 1);
                 let inner = b.clip(inner, 6.0);

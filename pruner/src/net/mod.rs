@@ -71,7 +71,9 @@ impl Net {
         let mut layers = Vec::new();
         for (i, n) in graph.nodes.iter().enumerate() {
             let layer = match &n.op {
-                Op::Conv(c) => affine(&c.weight, [c.out, c.inp, c.window.kernel[0], c.window.kernel[1]], &c.bias, device),
+                Op::Conv(c) => {
+                    affine(&c.weight, [c.out, c.inp, c.window.kernel[0], c.window.kernel[1]], &c.bias, device)
+                }
                 Op::Linear(l) => affine(&l.weight, [l.out, l.inp, 1, 1], &l.bias, device),
                 Op::BatchNorm(b) => Layer::Norm(BatchNorm {
                     gamma: Param::from_tensor(vector(&b.gamma, device)),
@@ -258,7 +260,10 @@ fn affine(weight: &[f32], shape: [usize; 4], bias: &[f32], device: &Device) -> L
 /// # Errors
 /// When the device cannot give them back.
 pub fn floats<const D: usize>(t: Tensor<D>) -> Result<Vec<f32>> {
-    t.into_data().convert::<f32>().try_to_vec::<f32>().map_err(|e| Error::new(format!("the device gave no data back: {e:?}")))
+    t.into_data()
+        .convert::<f32>()
+        .try_to_vec::<f32>()
+        .map_err(|e| Error::new(format!("the device gave no data back: {e:?}")))
 }
 
 #[cfg(test)]

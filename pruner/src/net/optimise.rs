@@ -59,7 +59,15 @@ pub type Score<'s> = &'s mut dyn FnMut(&Net) -> Result<f64>;
 ///
 /// # Errors
 /// When the device fails, or training diverged: the loss is no number any more.
-pub fn fit(mut net: Net, task: &mut Task, schedule: &Schedule, mut score: Option<Score>, rng: &mut ChaCha8Rng, stop: &Stop, bar: &ProgressBar) -> Result<Net> {
+pub fn fit(
+    mut net: Net,
+    task: &mut Task,
+    schedule: &Schedule,
+    mut score: Option<Score>,
+    rng: &mut ChaCha8Rng,
+    stop: &Stop,
+    bar: &ProgressBar,
+) -> Result<Net> {
     let mut optimiser = AdamWConfig::new().with_weight_decay(schedule.decay).init();
     let mut best: Option<(f64, Layers)> = None;
     let mut batches = Vec::new();
@@ -129,7 +137,12 @@ fn weights(task: &Task, rows: &[usize], y: &[usize]) -> (Vec<f32>, Vec<f32>) {
 impl Net {
     /// The network off the autodiff device: batch normalisation uses its running statistics.
     pub fn valid(&self) -> Net {
-        Net { graph: self.graph.clone(), slot: self.slot.clone(), layers: self.layers.valid(), device: self.device.clone().inner() }
+        Net {
+            graph: self.graph.clone(),
+            slot: self.slot.clone(),
+            layers: self.layers.valid(),
+            device: self.device.clone().inner(),
+        }
     }
 }
 
@@ -145,7 +158,13 @@ mod tests {
         let run = || {
             let graph = zoo::build("cnn1d", &[2, 16], 2, 1).unwrap();
             let y: Vec<usize> = (0..64).map(|i| i % 2).collect();
-            let x = y.iter().enumerate().flat_map(|(i, &c)| (0..32).map(move |j| ((i * 7 + j * 3) % 5) as f32 * 0.1 + if j < 16 { c as f32 - 0.5 } else { 0.0 })).collect();
+            let x = y
+                .iter()
+                .enumerate()
+                .flat_map(|(i, &c)| {
+                    (0..32).map(move |j| ((i * 7 + j * 3) % 5) as f32 * 0.1 + if j < 16 { c as f32 - 0.5 } else { 0.0 })
+                })
+                .collect();
             let train = Set::for_test(x, y.clone(), 32);
             let net = Net::new(&graph, &device("cpu").unwrap().autodiff());
             let schedule = Schedule { steps: 30, batch: 16, rate: 3e-3, decay: 0.0, eval_every: 10 };
@@ -155,7 +174,16 @@ mod tests {
                 let p = set::classes(&train.logits(n, &stop)?, 2);
                 Ok(p.iter().zip(&y).filter(|(a, b)| a == b).count() as f64)
             };
-            let best = fit(net, &mut task, &schedule, Some(&mut score), &mut ChaCha8Rng::seed_from_u64(5), &stop, &ProgressBar::hidden()).unwrap();
+            let best = fit(
+                net,
+                &mut task,
+                &schedule,
+                Some(&mut score),
+                &mut ChaCha8Rng::seed_from_u64(5),
+                &stop,
+                &ProgressBar::hidden(),
+            )
+            .unwrap();
             assert!(score(&best.valid()).unwrap() > 60.0);
             best.to_graph().unwrap()
         };

@@ -92,7 +92,10 @@ pub fn check_shape(sample: &[usize], graph: &Graph) -> Result<()> {
 
 /// The class of each row: the largest logit, the first of equal ones.
 pub fn classes(logits: &[f32], classes: usize) -> Vec<usize> {
-    logits.chunks(classes).map(|row| row.iter().enumerate().fold((0, f32::NEG_INFINITY), |b, (i, &v)| if v > b.1 { (i, v) } else { b }).0).collect()
+    logits
+        .chunks(classes)
+        .map(|row| row.iter().enumerate().fold((0, f32::NEG_INFINITY), |b, (i, &v)| if v > b.1 { (i, v) } else { b }).0)
+        .collect()
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ pub fn build(arch: &str, sample: &[usize], classes: usize, seed: u64) -> Result<
         "mlp" => true,
         _ => {
             let names: Vec<_> = ARCHS.iter().map(|a| a.name).collect();
-            return Err(Error::new(format!("there is no architecture `{arch}`")).help(format!("choose from {}", names.join(", "))));
+            return Err(Error::new(format!("there is no architecture `{arch}`"))
+                .help(format!("choose from {}", names.join(", "))));
         }
     };
     if !fits {
@@ -123,10 +124,23 @@ impl Builder {
         self.push(name, Op::Clip { lo: 0.0, hi: f32::INFINITY }, &[x], shape)
     }
 
-    fn conv_norm(&mut self, name: &str, x: NodeId, out: usize, kernel: [usize; 2], stride: usize, depthwise: bool) -> NodeId {
+    fn conv_norm(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        out: usize,
+        kernel: [usize; 2],
+        stride: usize,
+        depthwise: bool,
+    ) -> NodeId {
         let s = self.graph.nodes[x].shape;
         let (pt, pl) = (kernel[0] / 2, kernel[1] / 2);
-        let window = Window { kernel, stride: [if s.h > 1 { stride } else { 1 }, stride], dilation: [1, 1], pad: [pt, pl, pt, pl] };
+        let window = Window {
+            kernel,
+            stride: [if s.h > 1 { stride } else { 1 }, stride],
+            dilation: [1, 1],
+            pad: [pt, pl, pt, pl],
+        };
         let (groups, inp) = if depthwise { (s.c, 1) } else { (1, s.c) };
         let weight = self.weights(out * inp * window.taps(), inp * window.taps());
         // The shapes were checked before: every window of the zoo fits.
@@ -134,11 +148,25 @@ impl Builder {
         let shape = Shape::new(out, h, w);
         let conv = Conv { out, inp, groups, window, weight, bias: vec![0.0; out] };
         let c = self.push(name, Op::Conv(conv), &[x], shape);
-        let bn = BatchNorm { gamma: vec![1.0; out], beta: vec![0.0; out], mean: vec![0.0; out], var: vec![1.0; out], eps: 1e-5 };
+        let bn = BatchNorm {
+            gamma: vec![1.0; out],
+            beta: vec![0.0; out],
+            mean: vec![0.0; out],
+            var: vec![1.0; out],
+            eps: 1e-5,
+        };
         self.push(&format!("{name}.bn"), Op::BatchNorm(bn), &[c], shape)
     }
 
-    fn conv_block(&mut self, name: &str, x: NodeId, out: usize, kernel: [usize; 2], stride: usize, depthwise: bool) -> NodeId {
+    fn conv_block(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        out: usize,
+        kernel: [usize; 2],
+        stride: usize,
+        depthwise: bool,
+    ) -> NodeId {
         let b = self.conv_norm(name, x, out, kernel, stride, depthwise);
         self.relu(&format!("{name}.relu"), b)
     }

@@ -104,7 +104,10 @@ impl Constraint {
         }
         let present: f32 = self.lambda.iter().zip(&n).filter(|(_, n)| **n > 0).map(|(l, _)| l).sum();
         let extra = rows.iter().enumerate().map(|(i, &row)| match counts(row, i) {
-            Some(groups) => groups.iter().map(|&g| self.lambda[g as usize] / n[g as usize] as f32).sum::<f32>() - present / counted as f32,
+            Some(groups) => {
+                groups.iter().map(|&g| self.lambda[g as usize] / n[g as usize] as f32).sum::<f32>()
+                    - present / counted as f32
+            }
             None => 0.0,
         });
         (extra.collect(), 1.0 / (1.0 + self.lambda.iter().sum::<f32>()))

@@ -11,4 +11,4 @@ pub mod select;
 pub mod shrink;
 pub mod standing;
 
-pub use schedule::{Method, Outcome, Options, Step, prune};
+pub use schedule::{Method, Options, Outcome, Step, prune};

@@ -1,7 +1,7 @@
 //! The schedule: from the dense network to one that meets the budget.
 
 use super::constraint::Constraint;
-use super::select::{Limits, Policy, Rules, select};
+use super::select::{Frame, Limits, Policy, Rules, select};
 use super::standing::{Standing, standing};
 use super::{score, shrink};
 use crate::contract::{Contract, Metric};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fair::metrics::{sign, value};
 use crate::graph::norm::{fold_batch_norm, restore_norm};
 use crate::graph::{Graph, NodeId, Op};
-use crate::lower::cost::{Cost, cost};
+use crate::lower::Cost;
 use crate::net::optimise::{Schedule, Task, fit};
 use crate::net::{Net, Set, floats, set};
 use crate::progress::{Stop, bar};
@@ -101,15 +101,23 @@ pub struct Split<'a> {
     pub groups: &'a GroupSet,
 }
 
-/// Prunes a folded network without softmax. `overhead` are the bytes of the file that hold no layer.
+/// Prunes a folded network without softmax, for a file with this frame.
 ///
 /// # Errors
 /// When the budget cannot be met, or training failed.
-pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract, options: &Options, overhead: usize, stop: &Stop) -> Result<Outcome> {
+pub fn prune(
+    dense: &Graph,
+    train: Split,
+    selection: Split,
+    contract: &Contract,
+    options: &Options,
+    frame: &Frame,
+    stop: &Stop,
+) -> Result<Outcome> {
     let metric = contract.fairness.metric;
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let classes = dense.output_shape().len();
-    let dense_cost = cost(dense, overhead)?;
+    let dense_cost = frame.cost(dense)?;
     let b = &contract.budget;
     let limits = Limits {
         macs: b.macs.map(|l| l.resolve(dense_cost.macs)),
@@ -121,7 +129,7 @@ pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract,
     let rules = Rules { round_to: options.round_to, min_share: options.min_share, policy };
     // A budget that cannot be met is refused before any time is spent.
     let uniform = couple::couple(dense);
-    select(dense, &uniform, &score::magnitude(dense, &uniform), &limits, &rules, &dense_widths, overhead)?;
+    select(dense, &uniform, &score::magnitude(dense, &uniform), &limits, &rules, &dense_widths, frame)?;
 
     let dense_net = Net::new(dense, &options.device);
     let teacher = train.set.logits(&dense_net, stop)?;
@@ -133,8 +141,16 @@ pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract,
         Ok(standing(metric, &selection.set.y, &dense_select, &now, selection.groups))
     };
     let stand = |phase: String, graph: &Graph, net: &Net| -> Result<Step> {
-        let (c, s) = (cost(graph, overhead)?, judge(net)?);
-        Ok(Step { phase, macs: c.macs, flash: c.flash, ram: c.ram, overall: s.overall, worst: s.worst, max_excess_drop: s.max_excess_drop })
+        let (c, s) = (frame.cost(graph)?, judge(net)?);
+        Ok(Step {
+            phase,
+            macs: c.macs,
+            flash: c.flash,
+            ram: c.ram,
+            overall: s.overall,
+            worst: s.worst,
+            max_excess_drop: s.max_excess_drop,
+        })
     };
     let mut history = vec![stand("dense".into(), dense, &dense_net)?];
     let bound = contract.fairness.max_excess_drop;
@@ -148,14 +164,22 @@ pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract,
         let target = limits.on_the_way(&dense_cost, 1.0 - left.powi(3));
         let coupling = couple::couple(&graph);
         let scores = match options.method {
-            Method::Contract => score::taylor(&graph, &coupling, train.set, train.groups, &options.device, &mut rng, stop)?,
+            Method::Contract => {
+                score::taylor(&graph, &coupling, train.set, train.groups, &options.device, &mut rng, stop)?
+            }
             Method::Magnitude => score::magnitude(&graph, &coupling),
         };
-        let keep = select(&graph, &coupling, &scores, &target, &rules, &dense_widths, overhead)?;
+        let keep = select(&graph, &coupling, &scores, &target, &rules, &dense_widths, frame)?;
         graph = shrink::shrink(&graph, &coupling, &keep)?;
         let start = if options.restore_norm { with_norm(&graph, train.set, &options.device)? } else { graph.clone() };
         let steps = if last { options.recover } else { options.tune };
-        let schedule = Schedule { steps, batch: options.batch, rate: options.rate, decay: 1e-4, eval_every: if last { (steps / 10).max(1) } else { steps.max(1) } };
+        let schedule = Schedule {
+            steps,
+            batch: options.batch,
+            rate: options.rate,
+            decay: 1e-4,
+            eval_every: if last { (steps / 10).max(1) } else { steps.max(1) },
+        };
         let by_contract = options.method == Method::Contract;
         let mut task = Task {
             train: train.set,
@@ -172,19 +196,33 @@ pub fn prune(dense: &Graph, train: Split, selection: Split, contract: &Contract,
         let net = fit(net, &mut task, &schedule, if last { Some(&mut best) } else { None }, &mut rng, stop, &progress)?;
         graph = fold_batch_norm(net.to_graph()?);
         if stop.is_set() {
-            return Ok(finish(dense, dense_cost, graph, limits, history, overhead, true)?);
+            return Ok(finish(dense, dense_cost, graph, limits, history, frame, true)?);
         }
         let phase = if last { "recovery".to_owned() } else { format!("step {step}") };
         history.push(stand(phase, &graph, &Net::new(&graph, &options.device))?);
     }
     progress.finish_and_clear();
-    finish(dense, dense_cost, graph, limits, history, overhead, false)
+    finish(dense, dense_cost, graph, limits, history, frame, false)
 }
 
-fn finish(dense: &Graph, dense_cost: Cost, graph: Graph, limits: Limits, history: Vec<Step>, overhead: usize, stopped: bool) -> Result<Outcome> {
+fn finish(
+    dense: &Graph,
+    dense_cost: Cost,
+    graph: Graph,
+    limits: Limits,
+    history: Vec<Step>,
+    frame: &Frame,
+    stopped: bool,
+) -> Result<Outcome> {
     let (before, after): (Coupling, Coupling) = (couple::couple(dense), couple::couple(&graph));
-    let widths = before.classes.iter().zip(&after.classes).filter(|(b, _)| b.frozen.is_none()).map(|(b, a)| (b.name.clone(), b.channels, a.channels)).collect();
-    let small = cost(&graph, overhead)?;
+    let widths = before
+        .classes
+        .iter()
+        .zip(&after.classes)
+        .filter(|(b, _)| b.frozen.is_none())
+        .map(|(b, a)| (b.name.clone(), b.channels, a.channels))
+        .collect();
+    let small = frame.cost(&graph)?;
     Ok(Outcome { graph, cost: (dense_cost, small), limits, history, widths, stopped })
 }
 
@@ -208,7 +246,13 @@ const NORM_ROWS: usize = 1024;
 fn with_norm(graph: &Graph, train: &Set, device: &Device) -> Result<Graph> {
     let net = Net::new(graph, device);
     let convs: Vec<NodeId> = (0..graph.nodes.len()).filter(|&i| matches!(graph.nodes[i].op, Op::Conv(_))).collect();
-    let mut sums: Vec<(Vec<f64>, Vec<f64>, usize)> = convs.iter().map(|&i| { let c = graph.nodes[i].shape.c; (vec![0.0; c], vec![0.0; c], 0) }).collect();
+    let mut sums: Vec<(Vec<f64>, Vec<f64>, usize)> = convs
+        .iter()
+        .map(|&i| {
+            let c = graph.nodes[i].shape.c;
+            (vec![0.0; c], vec![0.0; c], 0)
+        })
+        .collect();
     let stride = (train.len() / NORM_ROWS).max(1);
     let rows: Vec<usize> = (0..train.len()).step_by(stride).collect();
     for rows in rows.chunks(128) {
@@ -240,7 +284,16 @@ fn with_norm(graph: &Graph, train: &Set, device: &Device) -> Result<Graph> {
 ///
 /// # Errors
 /// When training failed.
-pub fn train(graph: &Graph, train: &Set, selection: &Set, metric: Metric, schedule: &Schedule, seed: u64, device: &Device, stop: &Stop) -> Result<Graph> {
+pub fn train(
+    graph: &Graph,
+    train: &Set,
+    selection: &Set,
+    metric: Metric,
+    schedule: &Schedule,
+    seed: u64,
+    device: &Device,
+    stop: &Stop,
+) -> Result<Graph> {
     if train.is_empty() || selection.is_empty() {
         return Err(Error::new("training needs rows in the splits `train` and `val`"));
     }
@@ -255,7 +308,15 @@ pub fn train(graph: &Graph, train: &Set, selection: &Set, metric: Metric, schedu
         let now = set::classes(&selection.logits(net, &go_on)?, classes);
         Ok(sign(metric) * value(metric, &selection.y, &now, &rows).unwrap_or(0.0))
     };
-    let net = fit(Net::new(graph, &device.clone().autodiff()), &mut task, schedule, Some(&mut score), &mut rng, stop, &progress)?;
+    let net = fit(
+        Net::new(graph, &device.clone().autodiff()),
+        &mut task,
+        schedule,
+        Some(&mut score),
+        &mut rng,
+        stop,
+        &progress,
+    )?;
     progress.finish_and_clear();
     net.to_graph()
 }

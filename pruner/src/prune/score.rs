@@ -8,6 +8,7 @@ use crate::net::{Net, Set, floats, loss};
 use crate::progress::Stop;
 use burn::tensor::Device;
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 /// Rows per gradient.
 const BATCH: usize = 16;
@@ -51,7 +52,15 @@ pub fn magnitude(graph: &Graph, coupling: &Coupling) -> Scores {
 ///
 /// # Errors
 /// When the device fails or the user stops it.
-pub fn taylor(graph: &Graph, coupling: &Coupling, train: &Set, groups: &GroupSet, device: &Device, rng: &mut ChaCha8Rng, stop: &Stop) -> Result<Scores> {
+pub fn taylor(
+    graph: &Graph,
+    coupling: &Coupling,
+    train: &Set,
+    groups: &GroupSet,
+    device: &Device,
+    rng: &mut ChaCha8Rng,
+    stop: &Stop,
+) -> Result<Scores> {
     let net = Net::new(graph, &device.clone().autodiff());
     let batches = (BUDGET / groups.groups.len().max(1)).clamp(BATCHES.0, BATCHES.1);
     let mut out = Vec::with_capacity(groups.groups.len());
@@ -97,4 +106,40 @@ fn add_gate(gate: &mut [f64], op: &Op, grad: &[f32], span: usize) {
             *gate += w.iter().zip(d).map(|(w, d)| (w * d) as f64).sum::<f64>();
         }
     }
+}
+
+/// Norm of the loss gradient per group, over all weights: `||g_a||` of Tran et al. 2022, whose bound on a
+/// group's loss under pruning grows with it. Up to 512 rows of each group.
+///
+/// # Errors
+/// When the device fails or the user stops it.
+pub fn gradient_norms(
+    graph: &Graph,
+    rows: &Set,
+    groups: &GroupSet,
+    device: &Device,
+    seed: u64,
+    stop: &Stop,
+) -> Result<Vec<f64>> {
+    let net = Net::new(graph, &device.clone().autodiff());
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut norms = Vec::with_capacity(groups.groups.len());
+    for (g, group) in groups.groups.iter().enumerate() {
+        let mut total: Vec<Vec<f64>> = vec![Vec::new(); graph.nodes.len()];
+        let batches = group_batches(groups, g, 64, group.rows.len().div_ceil(64).clamp(1, 8), &mut rng);
+        for batch in &batches {
+            stop.check()?;
+            let y: Vec<usize> = batch.iter().map(|&r| rows.y[r]).collect();
+            let weight = vec![1.0 / (batch.len() * batches.len()) as f32; batch.len()];
+            let grads = loss::cross_entropy(net.forward(net.input(rows.gather(batch))), &y, &weight).backward();
+            for (id, sum) in total.iter_mut().enumerate() {
+                let Some(grad) = net.affine(id).and_then(|a| a.weight.grad(&grads)) else { continue };
+                let grad = floats(grad)?;
+                sum.resize(grad.len(), 0.0);
+                sum.iter_mut().zip(&grad).for_each(|(s, g)| *s += *g as f64);
+            }
+        }
+        norms.push(total.iter().flatten().map(|g| g * g).sum::<f64>().sqrt());
+    }
+    Ok(norms)
 }

@@ -5,7 +5,7 @@ use super::score::Scores;
 use crate::couple::Coupling;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::lower::cost::{Cost, cost};
+use crate::lower::{Cost, Extras, cost};
 
 /// Limits in absolute units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,8 +34,29 @@ impl Limits {
 
     /// The limits part of the way: 0 is the cost of the dense model, 1 the limits themselves.
     pub fn on_the_way(&self, dense: &Cost, t: f64) -> Limits {
-        let at = |limit: Option<u64>, dense: u64| limit.map(|l| if l >= dense { l } else { dense - ((dense - l) as f64 * t).floor() as u64 });
+        let at = |limit: Option<u64>, dense: u64| {
+            limit.map(|l| if l >= dense { l } else { dense - ((dense - l) as f64 * t).floor() as u64 })
+        };
         Limits { macs: at(self.macs, dense.macs), flash: at(self.flash, dense.flash), ram: at(self.ram, dense.ram) }
+    }
+}
+
+/// What a file holds beside its layers, so that bytes can be counted before there is a file.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    /// Number of input normalisations.
+    pub norm: usize,
+    /// Contract, certificate and monitor with the right names; their numbers do not matter.
+    pub extras: Extras,
+}
+
+impl Frame {
+    /// What the lowered file of a network costs.
+    ///
+    /// # Errors
+    /// What lowering would refuse because of shapes.
+    pub fn cost(&self, graph: &Graph) -> Result<Cost> {
+        cost(graph, self.norm, &self.extras)
     }
 }
 
@@ -67,17 +88,24 @@ pub fn floor_of(channels: usize, rules: &Rules) -> usize {
 
 /// Chooses the channels that stay so that the limits hold, beginning from all of them.
 ///
-/// `dense_widths` are the widths of the dense model's classes; `overhead` are bytes of the file that hold no
-/// layer (contract, certificate, monitor).
+/// `dense_widths` are the widths of the dense model's classes.
 ///
 /// # Errors
 /// When the limits cannot be met: says by how much, and which layers block it.
-pub fn select(graph: &Graph, coupling: &Coupling, scores: &Scores, limits: &Limits, rules: &Rules, dense_widths: &[usize], overhead: usize) -> Result<Vec<Vec<usize>>> {
+pub fn select(
+    graph: &Graph,
+    coupling: &Coupling,
+    scores: &Scores,
+    limits: &Limits,
+    rules: &Rules,
+    dense_widths: &[usize],
+    frame: &Frame,
+) -> Result<Vec<Vec<usize>>> {
     let mut shape = skeleton(graph);
     let mut widths: Vec<usize> = coupling.classes.iter().map(|c| c.channels).collect();
     let mut kept: Vec<Vec<usize>> = widths.iter().map(|&w| (0..w).collect()).collect();
     let mut lost = vec![0.0; scores.groups.len()];
-    let mut now = cost(&shape, overhead)?;
+    let mut now = frame.cost(&shape)?;
     while !limits.hold(&now) {
         let pull = pull(&lost);
         let mut best: Option<(f64, usize, Vec<usize>)> = None;
@@ -92,7 +120,7 @@ pub fn select(graph: &Graph, coupling: &Coupling, scores: &Scores, limits: &Limi
                 Policy::WorstGroup => {
                     widths[i] -= bundle.len();
                     resize(&mut shape, coupling, &widths);
-                    let saved = saving(limits, &now, &cost(&shape, overhead)?, &shape);
+                    let saved = saving(limits, &now, &frame.cost(&shape)?, &shape);
                     widths[i] += bundle.len();
                     bundle.iter().map(|&u| weight(scores, &pull, i, u)).sum::<f64>() / saved.max(1e-12)
                 }
@@ -108,7 +136,7 @@ pub fn select(graph: &Graph, coupling: &Coupling, scores: &Scores, limits: &Limi
         kept[i].retain(|u| !bundle.contains(u));
         widths[i] = kept[i].len();
         resize(&mut shape, coupling, &widths);
-        now = cost(&shape, overhead)?;
+        now = frame.cost(&shape)?;
     }
     Ok(kept)
 }
@@ -146,7 +174,9 @@ fn saving(limits: &Limits, now: &Cost, then: &Cost, shape: &Graph) -> f64 {
     };
     let ram = gain(limits.ram, now.ram, then.ram);
     let hint = match limits.ram {
-        Some(limit) if now.ram > limit => 1e-3 / (1.0 + shape.nodes.iter().map(|n| n.shape.len()).sum::<usize>() as f64 / now.ram as f64),
+        Some(limit) if now.ram > limit => {
+            1e-3 / (1.0 + shape.nodes.iter().map(|n| n.shape.len()).sum::<usize>() as f64 / now.ram as f64)
+        }
         _ => 0.0,
     };
     gain(limits.macs, now.macs, then.macs) + gain(limits.flash, now.flash, then.flash) + ram + hint
@@ -159,10 +189,14 @@ fn refusal(graph: &Graph, coupling: &Coupling, limits: &Limits, now: &Cost, rule
         .filter(|(_, limit, value)| value > limit)
         .map(|(name, limit, value)| format!("{name} {value} > {limit}"))
         .collect();
-    let mut layers: Vec<(usize, &str)> = (0..graph.nodes.len()).map(|i| (graph.macs_of(i), graph.nodes[i].name.as_str())).filter(|(m, _)| *m > 0).collect();
+    let mut layers: Vec<(usize, &str)> = (0..graph.nodes.len())
+        .map(|i| (graph.macs_of(i), graph.nodes[i].name.as_str()))
+        .filter(|(m, _)| *m > 0)
+        .collect();
     layers.sort_by(|a, b| b.cmp(a));
     let largest: Vec<&str> = layers.iter().take(3).map(|(_, n)| *n).collect();
-    let frozen: Vec<String> = coupling.classes.iter().filter_map(|c| Some(format!("{} ({})", c.name, c.frozen.as_ref()?))).collect();
+    let frozen: Vec<String> =
+        coupling.classes.iter().filter_map(|c| Some(format!("{} ({})", c.name, c.frozen.as_ref()?))).collect();
     Error::new(format!(
         "the budget cannot be met: with every layer at its smallest, {}; the largest layers are {}; not prunable: {}",
         over.join(", "),

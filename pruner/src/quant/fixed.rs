@@ -47,7 +47,9 @@ pub(super) fn input_scale(scale: f64) -> f64 {
 /// more bits the smaller the shift is, and the product is exact.
 fn output_scale(acc: i64, unit: f64, wanted: f64) -> Result<(f32, u8)> {
     if acc > i32::MAX as i64 {
-        return Err(Error::new("sums can be larger than 32 bits").help("prune or split the layer: it has too many inputs"));
+        return Err(
+            Error::new("sums can be larger than 32 bits").help("prune or split the layer: it has too many inputs")
+        );
     }
     // Room between the largest accumulator and 2^31.
     let room = ((i32::MAX as i64 / acc.max(1)).ilog2() as u8).min(MAX_SHIFT);

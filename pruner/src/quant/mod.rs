@@ -1,6 +1,7 @@
 //! int8: calibration, quantisation, simulation equal to the runtime bit for bit.
 
 mod calibrate;
+pub(crate) mod equalise;
 mod fixed;
 pub(crate) mod fuse;
 mod histogram;
@@ -8,6 +9,8 @@ mod model;
 mod quantise;
 mod simulate;
 
+#[cfg(test)]
+mod real_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

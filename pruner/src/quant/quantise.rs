@@ -1,5 +1,6 @@
 //! From a folded f32 graph and calibrated ranges to the integers that the runtime takes.
 
+use super::equalise::equalise;
 use super::fixed;
 use super::fuse::{Step, fuse, label, tap_range, whole};
 use super::{Method, QGraph, QNode, QOp, QParams, Ranges};
@@ -12,6 +13,9 @@ use evenkeel_runtime::format::InputChannel;
 /// Clips join the operation before them; Flatten disappears, the weights behind it are reordered. `input_norm` is
 /// one record per channel, one for all, or none where raw values are what the network takes.
 ///
+/// Input channels of different sizes get a gain each, which goes into the normalisation and out of the first weights, so
+/// there may be more records of `input_norm` afterwards.
+///
 /// The result's own range is never clipped: which class wins is decided at its ends.
 ///
 /// # Errors
@@ -20,11 +24,19 @@ use evenkeel_runtime::format::InputChannel;
 pub fn quantise(graph: &Graph, ranges: &Ranges, input_norm: Vec<InputChannel>) -> Result<QGraph> {
     check_norm(graph, &input_norm)?;
     let steps = fuse(graph)?;
+    let equal = equalise(graph, ranges, &input_norm).context(label(graph, 0))?;
+    let (graph, input_norm, input_range) = match &equal {
+        Some(e) => (&e.graph, e.norm.clone(), Some(e.range)),
+        None => (graph, input_norm, None),
+    };
     let mut nodes: Vec<QNode> = Vec::with_capacity(steps.steps.len());
     for (i, step) in steps.steps.iter().enumerate() {
-        let method = (i == steps.output).then_some(Method::MinMax);
-        let node = one(graph, step, ranges, method, &nodes).context(label(graph, step.op))?;
-        nodes.push(node);
+        let range = || match (input_range, step.op) {
+            (Some(range), 0) => Ok(range),
+            _ if i == steps.output => ranges.range_by(step.value, Method::MinMax),
+            _ => ranges.range(step.value),
+        };
+        nodes.push(one(graph, step, range, &nodes).context(label(graph, step.op))?);
     }
     Ok(QGraph { name: graph.name.clone(), input_rank: graph.input_rank, input_norm, nodes, output: steps.output })
 }
@@ -41,8 +53,8 @@ fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {
     Ok(())
 }
 
-/// Quantises one step; `done` are the steps before it.
-fn one(graph: &Graph, step: &Step, ranges: &Ranges, method: Option<Method>, done: &[QNode]) -> Result<QNode> {
+/// Quantises one step to its `range`; `done` are the steps before it.
+fn one(graph: &Graph, step: &Step, range: impl Fn() -> Result<(f32, f32)>, done: &[QNode]) -> Result<QNode> {
     let node = &graph.nodes[step.op];
     let input = |i: usize| &done[step.inputs[i]];
     let finish = |op: QOp, out: QParams, clamp: (i8, i8)| {
@@ -54,11 +66,7 @@ fn one(graph: &Graph, step: &Step, ranges: &Ranges, method: Option<Method>, done
         return finish(QOp::MaxPool(*window), input(0).out, (-128, 127));
     }
 
-    let (lo, hi) = match method {
-        Some(method) => ranges.range_by(step.value, method),
-        None => ranges.range(step.value),
-    }
-    .context(format!("node {}", step.value))?;
+    let (lo, hi) = range()?;
     let (wanted, zero) = fixed::params(lo.clamp(step.clip.0, step.clip.1), hi.clamp(step.clip.0, step.clip.1));
     let mean = |window: Window, count_pad: bool| -> Result<(QOp, f32)> {
         let taps = tap_range(&window, input(0).shape, step.shape)?;

@@ -21,7 +21,8 @@ pub fn simulate(q: &QGraph, input: &[i8]) -> Vec<Vec<i8>> {
             }
             QOp::Linear(weights) => {
                 let x = &values[node.inputs[0]];
-                let dot = |o: usize| x.iter().zip(&weights.data[o * x.len()..]).map(|(&x, &w)| x as i64 * w as i64).sum();
+                let dot =
+                    |o: usize| x.iter().zip(&weights.data[o * x.len()..]).map(|(&x, &w)| x as i64 * w as i64).sum();
                 (0..node.shape.c).map(|o| requantise(node, dot(o), weights.requant[o], weights.left_shift)).collect()
             }
             QOp::Add { mul, bias, shift } => {
@@ -35,14 +36,18 @@ pub fn simulate(q: &QGraph, input: &[i8]) -> Vec<Vec<i8>> {
             QOp::MaxPool(window) => {
                 let (from, x) = (q.nodes[node.inputs[0]].shape, &values[node.inputs[0]]);
                 windows(node.shape, from, window, |c, taps| {
-                    taps.iter().map(|&(_, pixel)| x[pixel * from.c + c]).max().unwrap_or(i8::MIN)
+                    taps.iter().flatten().map(|pixel| x[pixel * from.c + c]).max().unwrap_or(i8::MIN)
                 })
             }
             QOp::AvgPool { window, requant, count_base, left_shift } => {
                 let (from, x) = (q.nodes[node.inputs[0]].shape, &values[node.inputs[0]]);
                 windows(node.shape, from, window, |c, taps| {
-                    let sum = taps.iter().map(|&(_, pixel)| x[pixel * from.c + c] as i64).sum();
-                    requantise(node, sum, requant[taps.len() - count_base], *left_shift)
+                    let (mut sum, mut count) = (0i64, 0);
+                    for pixel in taps.iter().flatten() {
+                        sum += x[pixel * from.c + c] as i64;
+                        count += 1;
+                    }
+                    requantise(node, sum, requant[count - count_base], *left_shift)
                 })
             }
         };
@@ -55,15 +60,14 @@ fn conv(node: &QNode, from: &QNode, x: &[i8], window: &Window, groups: usize, we
     let (channels, taps) = (from.shape.c, window.taps());
     let (inp, out) = (channels / groups, node.shape.c / groups);
     let depthwise = groups > 1 && inp == 1 && out == 1;
-    windows(node.shape, from.shape, window, |o, valid| {
+    windows(node.shape, from.shape, window, |o, pixels| {
         let first = o / out * inp;
-        // Padding has the value that stands for zero.
-        let mut pixels = vec![None; taps];
-        valid.iter().for_each(|&(tap, pixel)| pixels[tap] = Some(pixel));
         let mut sum = 0i64;
-        for (tap, pixel) in pixels.into_iter().enumerate() {
+        for (tap, pixel) in pixels.iter().enumerate() {
             for i in 0..inp {
-                let w = if depthwise { weights.data[tap * channels + o] } else { weights.data[(o * taps + tap) * inp + i] };
+                let w =
+                    if depthwise { weights.data[tap * channels + o] } else { weights.data[(o * taps + tap) * inp + i] };
+                // Padding has the value that stands for zero.
                 let x = pixel.map_or(from.out.zero, |p| x[p * channels + first + i]);
                 sum += w as i64 * x as i64;
             }
@@ -72,20 +76,18 @@ fn conv(node: &QNode, from: &QNode, x: &[i8], window: &Window, groups: usize, we
     })
 }
 
-/// Calls `value(channel, valid taps)` for each output element; a tap is its number in the window and its pixel.
-fn windows(to: Shape, from: Shape, w: &Window, value: impl Fn(usize, &[(usize, usize)]) -> i8) -> Vec<i8> {
+/// Calls `value(channel, pixels)` for each output element: the pixel under each tap, `None` in the padding.
+fn windows(to: Shape, from: Shape, w: &Window, value: impl Fn(usize, &[Option<usize>]) -> i8) -> Vec<i8> {
     let mut out = Vec::with_capacity(to.len());
-    let mut taps = Vec::with_capacity(w.taps());
+    let mut pixels = Vec::with_capacity(w.taps());
     for (oy, ox) in (0..to.h).flat_map(|y| (0..to.w).map(move |x| (y, x))) {
-        taps.clear();
+        pixels.clear();
         for (ky, kx) in (0..w.kernel[0]).flat_map(|y| (0..w.kernel[1]).map(move |x| (y, x))) {
             let y = (oy * w.stride[0] + ky * w.dilation[0]).checked_sub(w.pad[0]).filter(|&y| y < from.h);
             let x = (ox * w.stride[1] + kx * w.dilation[1]).checked_sub(w.pad[1]).filter(|&x| x < from.w);
-            if let (Some(y), Some(x)) = (y, x) {
-                taps.push((ky * w.kernel[1] + kx, y * from.w + x));
-            }
+            pixels.push(y.zip(x).map(|(y, x)| y * from.w + x));
         }
-        out.extend((0..to.c).map(|c| value(c, &taps)));
+        out.extend((0..to.c).map(|c| value(c, &pixels)));
     }
     out
 }

@@ -1,1 +1,165 @@
-//! HTML and JSON reports, plots.
+//! The report: one self-contained HTML page and the same data as JSON.
+//!
+//! The page needs no network, no script and no font of its own, and follows the reader's light or dark theme. Plots
+//! are drawn as SVG inside the page ([`plot`]), so their colours follow the theme and every mark has a tooltip.
+
+mod page;
+pub mod plot;
+
+pub use page::html;
+
+use crate::error::{Context, Result};
+use crate::fair::Verdict;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
+
+/// All that a report says. As JSON, the verdict's keys stand at the top level and the budget is a map by name, as other
+/// tools rely on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Heading.
+    pub title: String,
+    /// The dense model, as the user named it.
+    pub model: String,
+    /// The file that was made.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Verdict on the held-out rows.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// The contract as the user wrote it.
+    pub contract: String,
+    /// What the device spends.
+    #[serde(with = "budget_map")]
+    pub budget: Vec<BudgetLine>,
+    /// Channels per layer.
+    pub layers: Vec<LayerLine>,
+    /// The pruning schedule, step by step, measured on selection rows.
+    pub history: Vec<HistoryLine>,
+    /// How it was pruned, in one line.
+    pub method: String,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// The command that makes the same file again.
+    pub command: String,
+    /// What else a reader should know.
+    #[serde(rename = "report_notes")]
+    pub notes: Vec<String>,
+}
+
+/// One line of the budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetLine {
+    /// `macs`, `flash` or `ram`.
+    #[serde(skip)]
+    pub name: String,
+    /// The contract's limit in MACs or bytes.
+    pub limit: Option<u64>,
+    /// Of the dense model.
+    pub dense: u64,
+    /// Of the file that was made.
+    pub value: u64,
+}
+
+impl BudgetLine {
+    /// Whether the limit is kept; `None` without one.
+    pub fn kept(&self) -> Option<bool> {
+        self.limit.map(|l| self.value <= l)
+    }
+}
+
+/// Channels of one layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerLine {
+    /// The layer.
+    pub name: String,
+    /// Output channels of the dense model.
+    pub before: usize,
+    /// Output channels that remain.
+    pub after: usize,
+}
+
+/// One step of the pruning schedule, measured on selection rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryLine {
+    /// Its number.
+    pub step: usize,
+    /// MACs as a share of the dense model's, 0 to 1.
+    pub macs: f64,
+    /// Metric of everybody.
+    pub overall: f64,
+    /// Metric of the worst group.
+    pub worst: f64,
+    /// Largest excess drop of all groups (estimate).
+    pub max_excess_drop: f64,
+    /// What the step did, e.g. `prune`, `fine-tune`, `quantise`.
+    pub phase: String,
+}
+
+impl Report {
+    /// Reads a report back from its JSON.
+    ///
+    /// # Errors
+    /// Says what is missing or wrong in the text.
+    pub fn parse(json: &str) -> Result<Self> {
+        serde_json::from_str(json).context("this is no report of evenkeel")
+    }
+
+    /// The report as JSON text.
+    ///
+    /// # Errors
+    /// Only where the serialiser refuses, which finite data do not cause.
+    pub fn json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).context("cannot write the report as JSON")
+    }
+
+    /// Writes the page to `path` and the JSON beside it, with the extension `json`. Each is written to a temporary
+    /// file and renamed, so a reader never sees half of one.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write(path, &html(self)?)?;
+        write(&path.with_extension("json"), &self.json()?)
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let put = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(text.as_bytes())?;
+        #[cfg(unix)]
+        {
+            // A temporary file is private; a report is for others to read.
+            use std::os::unix::fs::PermissionsExt;
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        file.persist(path)?;
+        Ok(())
+    };
+    put()
+        .context("cannot write the report")
+        .map_err(|e| e.at(path).help("check that the folder exists and is writable"))
+}
+
+/// `[{name, …}]` in Rust, `{name: {…}}` in JSON.
+mod budget_map {
+    use super::BudgetLine;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(lines: &[BudgetLine], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_map(lines.iter().map(|l| (&l.name, l)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<BudgetLine>, D::Error> {
+        let map = BTreeMap::<String, BudgetLine>::deserialize(d)?;
+        Ok(map.into_iter().map(|(name, line)| BudgetLine { name, ..line }).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

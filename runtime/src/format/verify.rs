@@ -15,9 +15,6 @@ use crate::{Error, monitor};
 
 /// See [`Model::from_bytes`].
 pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
-    if !bytes.as_ptr().addr().is_multiple_of(TENSOR_ALIGN) {
-        return Err(Error::Alignment);
-    }
     let header = header(bytes)?;
     let sections = sections(bytes, header)?;
     let of = |kind: u32| sections[kind as usize];
@@ -77,7 +74,13 @@ fn header(bytes: &[u8]) -> Result<&Header, Error> {
     if *magic != MAGIC {
         return Err(Error::Magic(*magic));
     }
-    let [header] = records::<Header>(bytes, 0, 1).ok_or(too_short)? else { return Err(too_short) };
+    if bytes.len() < size_of::<Header>() {
+        return Err(too_short);
+    }
+    if !bytes.as_ptr().addr().is_multiple_of(TENSOR_ALIGN) {
+        return Err(Error::Alignment);
+    }
+    let Some([header]) = records::<Header>(bytes, 0, 1) else { return Err(too_short) };
     if header.version != VERSION {
         return Err(Error::Version(header.version));
     }
@@ -90,6 +93,9 @@ fn header(bytes: &[u8]) -> Result<&Header, Error> {
     let crc = crc32(&bytes[CRC_START..]);
     if header.crc != crc {
         return Err(Error::Crc { stated: header.crc, actual: crc });
+    }
+    if header.reserved != 0 {
+        return Err(Error::Header("a reserved field is not 0"));
     }
     if header.arena_len > MAX_ARENA {
         return Err(Error::Header("an arena of more than 1 GiB"));
@@ -115,6 +121,9 @@ fn sections<'a>(bytes: &'a [u8], header: &Header) -> Result<[&'a [u8]; section::
         if !offset.is_multiple_of(SECTION_ALIGN) || offset < start + size_of_val(table) {
             return wrong("must begin at a multiple of 16 behind the section table");
         }
+        if record.reserved != 0 {
+            return wrong("a reserved field is not 0");
+        }
         // Codes of later versions of the format are skipped: they may add, not change.
         if let Some(slot) = found.get_mut(record.kind as usize)
             && record.kind != 0
@@ -133,7 +142,6 @@ fn array<T: Pod>(kind: u32, bytes: &[u8]) -> Result<&[T], Error> {
 }
 
 /// A section of a head and as many records as it says; `None` when it is empty.
-#[expect(clippy::type_complexity, reason = "a name for it would say less")]
 fn with_head<H: Pod, T: Pod>(kind: u32, bytes: &[u8], count: impl Fn(&H) -> u32) -> Result<Option<(&H, &[T])>, Error> {
     if bytes.is_empty() {
         return Ok(None);

@@ -177,6 +177,9 @@ fn content(model: &Model, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> 
     if op.left_shift > 15 || op.add_shift > 30 || op.lo > op.hi {
         return Err("a shift or a range of values is impossible");
     }
+    if op.reserved != 0 {
+        return Err("a reserved field is not 0");
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The definition of every operator: plain loops.
 //!
 //! The inner loops run over contiguous channels without conditions, which is all that a compiler needs to
-//! vectorise them. What lies in the padding is left out of the window first ([`Window`]); the zero point of
+//! vectorise them. What lies in the padding is left out of the window first (`Window`); the zero point of
 //! the input that stands there (it is folded into the bias) is added for all of those taps at once.
 
 use core::ops::Range;
@@ -151,11 +151,11 @@ pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i
 }
 
 /// What one output position sees of the input.
-struct Window {
+pub(super) struct Window {
     /// Rows of taps that lie on the input, not in the padding.
-    rows: Range<usize>,
+    pub rows: Range<usize>,
     /// Columns likewise.
-    columns: Range<usize>,
+    pub columns: Range<usize>,
     /// Element under the first tap; modulo 2^n, as that tap may lie in the padding before the input.
     origin: usize,
     /// Elements from tap to tap, down and to the right.
@@ -163,8 +163,9 @@ struct Window {
 }
 
 impl Window {
+    /// Of an output position, counted row by row.
     #[inline(always)]
-    fn new(g: &Geometry, position: usize) -> Self {
+    pub fn new(g: &Geometry, position: usize) -> Self {
         let [_, width, channels] = g.input;
         let out = [position / g.output[1], position % g.output[1]];
         let first = |axis: usize| (out[axis] * g.stride[axis]).wrapping_sub(g.pad[axis]);
@@ -178,14 +179,14 @@ impl Window {
 
     /// Index of the first channel under a valid tap.
     #[inline(always)]
-    fn at(&self, row: usize, column: usize) -> usize {
+    pub fn at(&self, row: usize, column: usize) -> usize {
         self.origin.wrapping_add(row.wrapping_mul(self.steps[0])).wrapping_add(column.wrapping_mul(self.steps[1]))
     }
 }
 
 /// The taps of output row or column `out` that lie on the input.
 #[inline(always)]
-fn taps(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
+pub(super) fn taps(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
     let (start, pad, dilation) = (out * g.stride[axis], g.pad[axis], g.dilation[axis]);
     let end = (g.input[axis] + pad).saturating_sub(start).div_ceil(dilation).min(g.kernel[axis]);
     let first = pad.saturating_sub(start).div_ceil(dilation);

@@ -143,6 +143,9 @@ pub fn check(head: &MonitorHead, floors: &[FloorRecord]) -> Result<(), &'static 
     if !(1..=16).contains(&head.q) {
         return Err("q must be in 1..=16");
     }
+    if head.reserved != 0 {
+        return Err("a reserved field is not 0");
+    }
     if head.threshold == 0 {
         return Err("a threshold of 0 would always alarm");
     }

@@ -43,7 +43,7 @@ pub fn head(groups: usize, arl: f64, q: u32) -> Result<MonitorHead, Error> {
         return Err(Error::Monitor("q must be in 1..=16"));
     }
     let threshold = arl * (GRID as u64 * (1u64 << q)) as f64;
-    if !(arl >= 1.0) {
+    if arl.is_nan() || arl < 1.0 {
         return Err(Error::Monitor("the average run length must be at least 1"));
     }
     if threshold > u32::MAX as f64 {

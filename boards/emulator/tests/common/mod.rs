@@ -1,0 +1,246 @@
+//! Random models of one operator, for tests and measurements of kernels.
+#![allow(dead_code, reason = "each user needs a part of it")]
+
+use std::path::Path;
+
+use bytemuck::bytes_of;
+use evenkeel_emulator::{Error, Job, Outcome, find_firmware, run};
+use evenkeel_runtime::format::{FileSpec, OpRecord, Requant, TensorRecord, op};
+use evenkeel_runtime::kernels::{Portable, scratch_len};
+use evenkeel_runtime::{Model, Session};
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From a small range, both ends included.
+    pub fn int(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.bits() % (high - low + 1) as u64) as i64
+    }
+
+    pub fn values(&mut self, n: usize) -> Vec<i8> {
+        (0..n).map(|_| self.bits() as i8).collect()
+    }
+}
+
+/// A model of one operator, its inputs' length and the number of its multiplications.
+pub struct Sample {
+    pub name: String,
+    pub spec: FileSpec,
+    pub file: Vec<u8>,
+    pub input_len: usize,
+    pub macs: usize,
+}
+
+/// The outputs of the portable kernels on this machine.
+pub fn host(sample: &Sample, inputs: &[i8]) -> Vec<i8> {
+    let mut words = vec![0u64; sample.file.len().div_ceil(8)];
+    let bytes = &mut bytemuck::cast_slice_mut(&mut words)[..sample.file.len()];
+    bytes.copy_from_slice(&sample.file);
+    let model = Model::from_bytes(bytes).expect(&sample.name);
+    let mut arena = vec![0u64; model.arena_len().div_ceil(8)];
+    let mut session = Session::<Portable>::with_kernels(&model, bytemuck::cast_slice_mut(&mut arena)).expect("arena");
+    let run = |input: &[i8]| {
+        session.input_mut().copy_from_slice(input);
+        session.run();
+        session.output().to_vec()
+    };
+    inputs.chunks(sample.input_len).flat_map(run).collect()
+}
+
+impl Sample {
+    /// A job with these inputs; [`device`] knows the firmware.
+    pub fn job<'a>(&'a self, inputs: &'a [i8]) -> Job<'a> {
+        Job { firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
+    }
+}
+
+/// What the device makes of a job; `None` (and a plain line) where there is no emulator or no firmware.
+pub fn device(job: &Job) -> Option<Result<Outcome, Error>> {
+    let Some(firmware) = find_firmware() else {
+        println!("skipped: no firmware; build it with `cargo xtask firmware`");
+        return None;
+    };
+    match run(&Job { firmware: &firmware, ..*job }) {
+        Err(e @ (Error::NoQemu | Error::NoFirmware(_))) => {
+            println!("skipped: {e}");
+            None
+        }
+        result => Some(result),
+    }
+}
+
+/// Height, width, channels.
+pub type Shape = [usize; 3];
+
+/// A sliding window.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    pub pad: [usize; 2],
+}
+
+impl Window {
+    /// Of a given size, one step at a time, without padding.
+    pub fn of(h: usize, w: usize) -> Self {
+        Window { kernel: [h, w], stride: [1, 1], dilation: [1, 1], pad: [0, 0] }
+    }
+
+    pub fn pad(self, h: usize, w: usize) -> Self {
+        Window { pad: [h, w], ..self }
+    }
+
+    pub fn stride(self, h: usize, w: usize) -> Self {
+        Window { stride: [h, w], ..self }
+    }
+
+    pub fn dilation(self, h: usize, w: usize) -> Self {
+        Window { dilation: [h, w], ..self }
+    }
+
+    /// The extent of the output with the same padding on both sides.
+    fn output(&self, input: usize, axis: usize) -> usize {
+        let extent = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
+        (input + 2 * self.pad[axis] - extent) / self.stride[axis] + 1
+    }
+}
+
+/// Operators whose window moves over an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sliding {
+    Conv(usize),
+    Depthwise,
+    MaxPool,
+    AvgPool,
+}
+
+/// A convolution, depthwise convolution or pool; every third one has a narrow range of values.
+pub fn sliding(random: &mut Random, kind: Sliding, input: Shape, window: Window) -> Sample {
+    let [h, w, c] = input;
+    let (taps, out_c) = (window.kernel[0] * window.kernel[1], if let Sliding::Conv(n) = kind { n } else { c });
+    let output = [window.output(h, 0), window.output(w, 1), out_c];
+    let (code, k, weights, requants) = match kind {
+        Sliding::Conv(n) => (op::CONV, taps * c, n * taps * c, n),
+        Sliding::Depthwise => (op::DEPTHWISE, taps, taps * c, c),
+        Sliding::MaxPool => (op::MAX_POOL, taps, 0, 0),
+        Sliding::AvgPool => (op::AVG_POOL, taps, 0, taps),
+    };
+    let record = OpRecord {
+        code,
+        kernel: window.kernel.map(|v| v as u16),
+        stride: window.stride.map(|v| v as u16),
+        dilation: window.dilation.map(|v| v as u16),
+        pad: window.pad.map(|v| v as u16),
+        groups: 1,
+        ..operator(random)
+    };
+    let macs = output.iter().product::<usize>() * k;
+    let name = format!("{kind:?} {input:?} {window:?}");
+    sample(random, name, macs, &[input], output, record, k, weights, requants)
+}
+
+/// Fully connected.
+pub fn linear(random: &mut Random, inputs: usize, outputs: usize) -> Sample {
+    let record = OpRecord { code: op::LINEAR, ..operator(random) };
+    let (input, output) = ([1, 1, inputs], [1, 1, outputs]);
+    let name = format!("Linear {inputs} to {outputs}");
+    sample(random, name, inputs * outputs, &[input], output, record, inputs, inputs * outputs, outputs)
+}
+
+/// The sum of the input and its maximum over a window of one, so of two tensors: the model's second operator.
+pub fn add(random: &mut Random, shape: Shape) -> Sample {
+    let shift = random.int(8, 12);
+    let mul = [0; 2].map(|_: i16| random.int(-(1 << shift), 1 << shift) as i16);
+    let record = OpRecord {
+        code: op::ADD,
+        add_mul: mul,
+        add_shift: shift as u16,
+        add_bias: random.int(-20 << shift, 20 << shift) as i32,
+        ..operator(random)
+    };
+    let name = format!("Add {shape:?}");
+    sample(random, name, shape.iter().product(), &[shape, shape], shape, record, 1, 0, 0)
+}
+
+fn operator(random: &mut Random) -> OpRecord {
+    let narrow = random.int(0, 2) == 0;
+    OpRecord {
+        input2: u16::MAX,
+        left_shift: 7,
+        lo: if narrow { random.int(-60, -1) as i8 } else { i8::MIN },
+        hi: if narrow { random.int(0, 60) as i8 } else { i8::MAX },
+        ..bytemuck::Zeroable::zeroed()
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn sample(
+    random: &mut Random,
+    name: String,
+    macs: usize,
+    inputs: &[Shape],
+    output: Shape,
+    mut record: OpRecord,
+    k: usize,
+    weights: usize,
+    requants: usize,
+) -> Sample {
+    let ops = inputs.len() as u32;
+    let mut spec = FileSpec::default();
+    let mut end = 0;
+    for (i, shape) in inputs.iter().chain([&output]).enumerate() {
+        let [h, w, c] = shape.map(|n| n as u32);
+        let zero = random.int(-128, 127) as i32;
+        let first_op = (i as u32).saturating_sub(1);
+        spec.tensors.push(TensorRecord { offset: end, c, h, w, scale: 1.0, zero, first_op, last_op: ops - 1 });
+        end += (h * w * c).next_multiple_of(4);
+    }
+    if inputs.len() == 2 {
+        let one = [1; 2];
+        spec.ops.push(OpRecord {
+            code: op::MAX_POOL,
+            output: 1,
+            kernel: one,
+            stride: one,
+            dilation: one,
+            groups: 1,
+            ..operator(random)
+        });
+        record.input2 = 1;
+    }
+    record.output = inputs.len() as u16;
+    record.weights_len = weights as u32;
+    spec.data = random.values(weights).iter().map(|&w| w as u8).collect();
+    spec.data.resize(weights.next_multiple_of(4), 0);
+    record.requant = spec.data.len() as u32;
+    record.requant_len = requants as u32;
+    // A sum of k random products has a standard deviation of about 5,400 sqrt(k); results shall have about 60.
+    let real = if weights == 0 { 1.0 / k as f64 } else { 60.0 / (5400.0 * (k as f64).sqrt()) };
+    for _ in 0..requants {
+        let factor = random.int(50, 150) as f64 / 100.0;
+        let requant = Requant {
+            bias: random.int(-2000, 2000) as i32 * (k as f64).sqrt() as i32,
+            mul: (real * factor * (32.0 - record.left_shift as f64).exp2()) as i32,
+        };
+        spec.data.extend_from_slice(bytes_of(&requant));
+    }
+    if record.code == op::AVG_POOL {
+        // One record per number of valid taps, from one up.
+        record.groups = 1;
+    }
+    spec.ops.push(record);
+    spec.scratch_offset = end;
+    spec.arena_len = end + scratch_len(&record, inputs[0][2]) as u32;
+    spec.input = 0;
+    spec.output = inputs.len() as u16;
+    Sample { name, file: spec.to_bytes(), spec, input_len: inputs[0].iter().product(), macs }
+}

@@ -1,0 +1,249 @@
+//! `evenkeel prune`: the whole chain, from a dense network to a judged file.
+
+use super::{InputFlags, thousands};
+use clap::Args;
+use evenkeel::certify;
+use evenkeel::chain::{self, Prepared};
+use evenkeel::contract::Contract;
+use evenkeel::error::{Context, Error, Result};
+use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict, verdict};
+use evenkeel::graph::Graph;
+use evenkeel::lower::{Cost, lower};
+use evenkeel::net::{Net, Set, device, set};
+use evenkeel::onnx;
+use evenkeel::progress::Stop;
+use evenkeel::prune::schedule::Split;
+use evenkeel::prune::select::Frame;
+use evenkeel::prune::{Method, Options, Outcome, prune};
+use evenkeel::report::{BudgetLine, HistoryLine, LayerLine, Report};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Makes a network smaller under a contract and judges the int8 file once on the rows of `test`.
+///
+/// Writes the .keel file, the pruned f32 network beside it (.onnx), and the report (.report.html and
+/// .report.json). A file whose verdict is not PASS is only written with --allow-unproven, and carries that.
+#[derive(Args)]
+#[command(
+    after_help = "Example: evenkeel prune model.onnx --data set.npz --contract contract.toml -o model.keel\nExit codes: 0 PASS, 1 FAIL or UNDECIDED, 2 an error."
+)]
+pub struct Prune {
+    /// The dense ONNX network
+    model: PathBuf,
+    /// The data set (.npz with x, y, split, group columns)
+    #[arg(long)]
+    data: PathBuf,
+    /// The contract (.toml)
+    #[arg(long)]
+    contract: PathBuf,
+    /// Where the .keel file goes
+    #[arg(short, long)]
+    output: PathBuf,
+    /// The method
+    #[arg(long, value_enum, default_value_t = Method::Contract)]
+    method: Method,
+    /// Write the file although its verdict is not PASS
+    #[arg(long)]
+    allow_unproven: bool,
+    /// Pruning steps
+    #[arg(long, default_value_t = 6)]
+    steps: usize,
+    /// Optimiser steps after each pruning step
+    #[arg(long, default_value_t = 60)]
+    tune: usize,
+    /// Optimiser steps of the recovery at the end
+    #[arg(long, default_value_t = 900)]
+    recover: usize,
+    /// Rows per optimiser step
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Highest learning rate
+    #[arg(long, default_value_t = 1e-3)]
+    lr: f64,
+    /// Keep channels in multiples of this
+    #[arg(long, default_value_t = 4)]
+    round_to: usize,
+    /// Every layer keeps at least this share of its channels
+    #[arg(long, default_value_t = 0.125)]
+    min_share: f64,
+    /// Fine-tune folded convolutions as they are, without giving them their normalisation back
+    #[arg(long)]
+    no_norm: bool,
+    #[command(flatten)]
+    input: InputFlags,
+    /// Device to train on: cpu, or cuda, wgpu, tch where built in
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Prune {
+    pub fn run(&self) -> Result<ExitCode> {
+        let options = self.options()?;
+        let mut contract = Contract::load(&self.contract)?;
+        contract.input = self.input.apply(&contract.input)?;
+        let dense = chain::load_network(&self.model)?;
+        let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
+        let stop = Stop::on_ctrl_c()?;
+        let norm = chain::input_channels(&contract.input);
+        let frame = Frame { norm: norm.len(), extras: certify::blank(&contract, &p.select_groups)? };
+        let train = Split { set: &p.train, groups: &p.train_groups };
+        let selection = Split { set: &p.select, groups: &p.select_groups };
+        let outcome =
+            prune(&dense, train, selection, &contract, &options, &frame, &stop).map_err(|e| e.at(&self.model))?;
+        let onnx = self.output.with_extension("onnx");
+        onnx::save(&outcome.graph, &onnx)?;
+        if outcome.stopped {
+            let macs = thousands(outcome.cost.1.macs);
+            return Err(Error::new(format!(
+                "stopped before the budget was met; the network so far ({macs} MACs, f32) is saved"
+            ))
+            .at(&onnx));
+        }
+        let q = chain::quantised(&outcome.graph, &p.train, &contract.input, &options.device)?;
+        let small = lower(&q, &frame.extras)?;
+        let model = chain::open(&small.bytes, &self.output)?;
+        let mut hash = [0; 2];
+        let verdict = fair::judge(p.data.verdict, &contract, |rows| {
+            hash = certify::fingerprint(rows);
+            let of = |graph: &Graph| -> Result<Vec<usize>> {
+                let set = Set::new(rows, &p.norm, graph)?;
+                Ok(set::classes(
+                    &set.logits(&Net::new(graph, &options.device), &Stop::default())?,
+                    graph.output_shape().len(),
+                ))
+            };
+            Ok(Predictions {
+                dense: of(&dense)?,
+                pruned: of(&outcome.graph)?,
+                int8: chain::int8_classes(&model, rows)?,
+            })
+        })?;
+        let passed = verdict.verdict == verdict::Outcome::Pass;
+        let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, !passed)?)?;
+        self.check_budget(&outcome, &lowered.cost())?;
+        let report = self.report(verdict, &contract, &outcome, &lowered.cost(), &options);
+        let page = self.output.with_extension("report.html");
+        report.save(&page)?;
+        if passed || self.allow_unproven {
+            chain::write_file(&self.output, &lowered.bytes)?;
+        }
+        if self.json {
+            println!("{}", report.json()?)
+        } else {
+            self.print(&report, &page)
+        }
+        if !passed && !self.allow_unproven {
+            eprintln!(
+                "{} was not written: the verdict is {}; to write it all the same, marked as unproven, add --allow-unproven",
+                self.output.display(),
+                report.verdict.verdict
+            );
+        }
+        Ok(if report.verdict.verdict == Judged::Pass || self.allow_unproven {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        })
+    }
+
+    fn options(&self) -> Result<Options> {
+        let at_least_one = [
+            ("--steps", self.steps),
+            ("--batch", self.batch),
+            ("--round-to", self.round_to),
+            ("--recover", self.recover),
+        ];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, v)| *v == 0) {
+            return Err(Error::new(format!("{name} must be at least 1")));
+        }
+        if !(0.0..=1.0).contains(&self.min_share) || !self.lr.is_finite() || self.lr <= 0.0 {
+            return Err(Error::new("--min-share must be between 0 and 1, and --lr positive"));
+        }
+        Ok(Options {
+            method: self.method,
+            steps: self.steps,
+            tune: self.tune,
+            recover: self.recover,
+            batch: self.batch,
+            rate: self.lr,
+            round_to: self.round_to,
+            min_share: self.min_share,
+            restore_norm: !self.no_norm,
+            seed: self.seed,
+            device: device(&self.device)?,
+        })
+    }
+
+    /// The promise is about the bytes that ship, so they are what is checked.
+    fn check_budget(&self, outcome: &Outcome, cost: &Cost) -> Result<()> {
+        let over = outcome.limits.lines(cost).into_iter().find(|(_, limit, value)| value > limit);
+        over.map_or(Ok(()), |(name, limit, value)| {
+            Err(Error::new(format!(
+                "the lowered file needs {value} of {name}, the budget is {limit}; it was not written"
+            ))
+            .at(&self.output)
+            .help(format!("lower the limit of {name} by {} and prune again", value - limit)))
+        })
+    }
+
+    fn report(&self, verdict: Verdict, contract: &Contract, o: &Outcome, cost: &Cost, options: &Options) -> Report {
+        let dense = &o.cost.0;
+        let line = |name: &str, limit, dense, value| BudgetLine { name: name.to_owned(), limit, dense, value };
+        let history = o.history.iter().enumerate().map(|(step, h)| HistoryLine {
+            step,
+            macs: h.macs as f64 / dense.macs as f64,
+            overall: h.overall,
+            worst: h.worst,
+            max_excess_drop: h.max_excess_drop,
+            phase: h.phase.clone(),
+        });
+        Report {
+            title: self.output.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned()),
+            model: self.model.display().to_string(),
+            file: self.output.display().to_string(),
+            bytes: cost.flash,
+            verdict,
+            contract: contract.text.clone(),
+            budget: vec![
+                line("macs", o.limits.macs, dense.macs, cost.macs),
+                line("flash", o.limits.flash, dense.flash, cost.flash),
+                line("ram", o.limits.ram, dense.ram, cost.ram),
+            ],
+            layers: o
+                .widths
+                .iter()
+                .map(|(name, before, after)| LayerLine { name: name.clone(), before: *before, after: *after })
+                .collect(),
+            history: history.collect(),
+            method: format!(
+                "{:?}, {} steps of {} updates, {} of recovery, learning rate {}",
+                options.method, options.steps, options.tune, options.recover, options.rate
+            )
+            .to_lowercase(),
+            seed: options.seed,
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            notes: Vec::new(),
+        }
+    }
+
+    fn print(&self, r: &Report, page: &std::path::Path) {
+        for l in &r.budget {
+            let limit = l.limit.map_or_else(|| "no limit".to_owned(), |v| format!("limit {}", thousands(v)));
+            println!("{:<6} {:>12} of {:>12} dense, {limit}", l.name, thousands(l.value), thousands(l.dense));
+        }
+        println!("{}", fair::table(&r.verdict));
+        println!("report: {}", page.display());
+    }
+}
+
+/// The file at a path as JSON text of a report.
+pub fn read_report(path: &std::path::Path) -> Result<Report> {
+    let text = std::fs::read_to_string(path).context("cannot read the report").map_err(|e| e.at(path))?;
+    Report::parse(&text).map_err(|e| e.at(path).help("reports are the .report.json files that `evenkeel prune` writes"))
+}

@@ -1,0 +1,36 @@
+//! `evenkeel report`: the page of a report again.
+
+use super::prune::read_report;
+use clap::Args;
+use evenkeel::error::Result;
+use evenkeel::{chain, fair, report};
+use std::path::PathBuf;
+
+/// Makes the HTML page of a report from its JSON, or prints its verdict.
+#[derive(Args)]
+#[command(after_help = "Example: evenkeel report model.report.json -o report.html")]
+pub struct Report {
+    /// A .report.json that `evenkeel prune` wrote
+    report: PathBuf,
+    /// Where the page goes; without it, the verdict is printed
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Report {
+    pub fn run(&self) -> Result<()> {
+        let r = read_report(&self.report)?;
+        if let Some(out) = &self.output {
+            chain::write_file(out, report::html(&r)?.as_bytes())?;
+        }
+        if self.json {
+            println!("{}", r.json()?);
+        } else {
+            println!("{}", fair::table(&r.verdict));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! `evenkeel verify`: is the file what its certificate says?
+
+use super::{print_json, thousands};
+use clap::Args;
+use evenkeel::certify;
+use evenkeel::chain::{self, Prepared};
+use evenkeel::contract::Contract;
+use evenkeel::error::{Context, Error, Result};
+use evenkeel::fair::{self, Predictions, verdict::Outcome};
+use evenkeel::lower::Cost;
+use evenkeel::net::{Net, Set, device, set};
+use evenkeel::progress::Stop;
+use evenkeel::{data, fair::Verdict};
+use evenkeel_runtime::Model;
+use evenkeel_runtime::cast::MappedFile;
+use evenkeel_runtime::format::{CertificateGroup, CertificateHead, verdict_name};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Reproduces the verdict from the file: runs it on the rows of `test` and compares with its certificate.
+///
+/// The file carries its contract, and per group what the dense model reached and the bound of the excess drop.
+/// On the rows that the verdict was made on, the int8 results must be equal, and then the bounds are too. On
+/// other rows, or to compute everything anew, give the dense network with --dense.
+#[derive(Args)]
+#[command(
+    after_help = "Example: evenkeel verify model.keel --data set.npz\nExit codes: 0 PASS, 1 FAIL or UNDECIDED, 2 an error (the certificate is not true, for one)."
+)]
+pub struct Verify {
+    /// The .keel file
+    model: PathBuf,
+    /// The data set (.npz)
+    #[arg(long)]
+    data: PathBuf,
+    /// The dense ONNX network: judge anew instead of comparing with the certificate
+    #[arg(long)]
+    dense: Option<PathBuf>,
+    /// End with 0 whatever the verdict
+    #[arg(long)]
+    no_fail: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub fn run(&self) -> Result<ExitCode> {
+        let file = MappedFile::open(&self.model).at(&self.model)?;
+        let model = chain::open(file.bytes(), &self.model)?;
+        if model.contract().is_empty() {
+            return Err(Error::new("the file carries no contract")
+                .at(&self.model)
+                .help("files of `evenkeel compile` have none; use `evenkeel prune`"));
+        }
+        let contract = Contract::parse(model.contract()).map_err(|e| e.at(&self.model))?;
+        let outcome = match &self.dense {
+            Some(dense) => self.anew(&model, &contract, dense)?,
+            None => self.reproduce(&model, &contract)?,
+        };
+        Ok(if outcome == Outcome::Pass || self.no_fail { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    /// Judges the file against the dense network.
+    fn anew(&self, model: &Model, contract: &Contract, dense: &std::path::Path) -> Result<Outcome> {
+        let graph = chain::load_network(dense)?;
+        // The certificate's input normalisation holds gains of the quantisation: the contract's own is the dense one's.
+        let p = Prepared::load(&self.data, &graph, &contract.input, &contract.fairness.groups)?;
+        let v = fair::judge(p.data.verdict, contract, |rows| {
+            let set = Set::new(rows, &p.norm, &graph)?;
+            let dense = set::classes(
+                &set.logits(&Net::new(&graph, &device("cpu")?), &Stop::default())?,
+                graph.output_shape().len(),
+            );
+            let int8 = chain::int8_classes(model, rows)?;
+            Ok(Predictions { dense, pruned: int8.clone(), int8 })
+        })?;
+        let outcome = v.verdict;
+        if self.json {
+            print_json(&with_file(&v, &self.file_facts(model, contract))?)?
+        } else {
+            println!("{}", fair::table(&v))
+        }
+        Ok(outcome)
+    }
+
+    /// Compares the file's results with its certificate.
+    fn reproduce(&self, model: &Model, contract: &Contract) -> Result<Outcome> {
+        let (head, groups) =
+            model.certificate().ok_or_else(|| Error::new("the file carries no certificate").at(&self.model))?;
+        let mut hash = [0; 2];
+        // Dense results are the certificate's; only what the int8 bytes do is measured here.
+        let v = fair::judge(data::load(&self.data)?.verdict, contract, |rows| {
+            hash = certify::fingerprint(rows);
+            let int8 = chain::int8_classes(model, rows)?;
+            Ok(Predictions { dense: int8.clone(), pruned: int8.clone(), int8 })
+        })
+        .map_err(|e| e.at(&self.data))?;
+        if hash != head.data_hash {
+            return Err(Error::new("these are not the rows that the certificate was made on")
+                .at(&self.data)
+                .help("give the same data set, or the dense network with --dense to judge on these rows"));
+        }
+        let wrong = compare(model, head, groups, &v);
+        if let Some(wrong) = wrong {
+            return Err(Error::new(format!("the certificate is not true: {wrong}"))
+                .at(&self.model)
+                .help("the file was changed, or made by another version; make it again"));
+        }
+        let out = self.certified(model, contract, head, groups);
+        if self.json {
+            print_json(&out)?
+        } else {
+            self.print(model, head, groups)
+        }
+        Ok(match verdict_name(head.verdict) {
+            "PASS" => Outcome::Pass,
+            "FAIL" => Outcome::Fail,
+            _ => Outcome::Undecided,
+        })
+    }
+
+    fn file_facts(&self, model: &Model, contract: &Contract) -> Value {
+        let macs: u64 = (0..model.ops().len()).map(|i| model.macs(i)).sum();
+        let cost = Cost { macs, flash: model.file_len() as u64, ram: model.arena_len() as u64 };
+        let b = &contract.budget;
+        // A share is of a dense model that is not here; the budget was checked when the file was made.
+        let line = |limit: Option<evenkeel::contract::Limit>, value: u64| json!({"limit": limit.map(String::from), "value": value});
+        json!({"file": self.model, "bytes": cost.flash, "budget": {"macs": line(b.macs, cost.macs), "flash": line(b.flash, cost.flash), "ram": line(b.ram, cost.ram)}})
+    }
+
+    fn certified(
+        &self,
+        model: &Model,
+        contract: &Contract,
+        head: &CertificateHead,
+        groups: &[CertificateGroup],
+    ) -> Value {
+        let finite = |v: f32| v.is_finite().then_some(v);
+        let rows: Vec<Value> = groups
+            .iter()
+            .map(|g| {
+                json!({"group": model.name(g.name), "n": g.n, "clusters": g.clusters, "dense": g.dense, "pruned": g.pruned, "int8": g.int8,
+                       "excess_drop": {"value": g.excess_drop, "upper": finite(g.excess_drop_upper)}, "verdict": verdict_name(g.verdict)})
+            })
+            .collect();
+        let worst = groups
+            .iter()
+            .min_by(|a, b| a.int8.total_cmp(&b.int8))
+            .map(|g| json!({"group": model.name(g.name), "int8": g.int8}));
+        let mut out = self.file_facts(model, contract);
+        out["verdict"] = json!(verdict_name(head.verdict));
+        out["confidence"] = json!(head.confidence);
+        out["reproduced"] = json!(true);
+        out["unproven"] = json!(head.unproven != 0);
+        out["overall"] = json!({"n": head.n, "dense": head.dense, "pruned": head.pruned, "int8": head.int8});
+        out["groups"] = json!(rows);
+        out["worst_group"] = json!(worst);
+        out
+    }
+
+    fn print(&self, model: &Model, head: &CertificateHead, groups: &[CertificateGroup]) {
+        println!(
+            "{}: {} bytes, arena {} bytes",
+            self.model.display(),
+            thousands(model.file_len() as u64),
+            thousands(model.arena_len() as u64)
+        );
+        println!("int8 results on {} rows equal the certificate's, group by group", thousands(head.n.into()));
+        for g in groups {
+            let upper =
+                if g.excess_drop_upper.is_finite() { format!("{:.3}", g.excess_drop_upper) } else { "no bound".into() };
+            println!(
+                "  {:<30} n {:>6}  dense {:.3}  f32 {:.3}  int8 {:.3}  excess drop {:+.3} (≤ {upper})  {}",
+                model.name(g.name),
+                g.n,
+                g.dense,
+                g.pruned,
+                g.int8,
+                g.excess_drop,
+                verdict_name(g.verdict)
+            );
+        }
+        println!(
+            "{} at confidence {}{}",
+            verdict_name(head.verdict),
+            head.confidence,
+            if head.unproven != 0 { ", exported as unproven" } else { "" }
+        );
+    }
+}
+
+/// The first thing that is not as the certificate says.
+fn compare(model: &Model, head: &CertificateHead, groups: &[CertificateGroup], v: &Verdict) -> Option<String> {
+    let same = |what: &str, said: f32, seen: Option<f64>| {
+        let seen = seen.unwrap_or(0.0) as f32;
+        (said.to_bits() != seen.to_bits()).then(|| format!("{what} is {seen}, it says {said}"))
+    };
+    if groups.len() != v.groups.len() {
+        return Some(format!("there are {} groups, it lists {}", v.groups.len(), groups.len()));
+    }
+    same("int8 over all rows", head.int8, v.overall.int8).or_else(|| {
+        groups.iter().zip(&v.groups).find_map(|(said, seen)| {
+            let name = model.name(said.name);
+            if name != seen.group || said.n as usize != seen.n {
+                return Some(format!("group {} with {} rows, it says {name} with {}", seen.group, seen.n, said.n));
+            }
+            same(&format!("int8 of {name}"), said.int8, seen.int8)
+        })
+    })
+}
+
+/// A verdict's JSON with the facts of the file added.
+fn with_file(v: &Verdict, facts: &Value) -> Result<Value> {
+    let mut out = serde_json::to_value(v).map_err(Error::new)?;
+    if let (Some(out), Some(facts)) = (out.as_object_mut(), facts.as_object()) {
+        out.extend(facts.clone());
+    }
+    Ok(out)
+}

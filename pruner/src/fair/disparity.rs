@@ -1,0 +1,148 @@
+//! Differences between groups under fairlearn's names, and the class-wise error shifts CEV and SDE.
+//!
+//! For more than two classes every function takes the class that counts as positive (one against the rest).
+
+use super::metrics::{confusion, value};
+use crate::contract::Metric;
+use serde::{Deserialize, Serialize};
+
+/// Share of `rows` that `pred` gives class `class`; `None` without rows.
+pub fn selection_rate(pred: &[usize], rows: &[usize], class: usize) -> Option<f64> {
+    super::metrics::mean(rows.iter().map(|&i| f64::from(u8::from(pred[i] == class))))
+}
+
+/// `max_g - min_g` of the groups that have a value; 0 for fewer than two.
+fn range(values: impl Iterator<Item = Option<f64>>) -> f64 {
+    let (lo, hi) = values.flatten().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    if hi > lo { hi - lo } else { 0.0 }
+}
+
+/// Range over groups of the [`selection_rate`]. `groups` holds each group's rows.
+pub fn demographic_parity_difference(pred: &[usize], groups: &[&[usize]], class: usize) -> f64 {
+    range(groups.iter().map(|rows| selection_rate(pred, rows, class)))
+}
+
+/// Range over groups of the true-positive rate of `class`.
+pub fn equal_opportunity_difference(y: &[usize], pred: &[usize], groups: &[&[usize]], class: usize) -> f64 {
+    range(groups.iter().map(|rows| value(Metric::Recall(class), y, pred, rows)))
+}
+
+/// The larger of the ranges over groups of the true- and the false-positive rate (fairlearn's worst case).
+pub fn equalized_odds_difference(y: &[usize], pred: &[usize], groups: &[&[usize]], class: usize) -> f64 {
+    let fpr = range(groups.iter().map(|rows| value(Metric::Fpr(class), y, pred, rows)));
+    fpr.max(equal_opportunity_difference(y, pred, groups, class))
+}
+
+/// False-positive and false-negative rate of one class, one against the rest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// False positives / negatives of the class.
+    pub fpr: f64,
+    /// False negatives / positives of the class.
+    pub fnr: f64,
+}
+
+/// Rates of every class on `rows`.
+pub fn rates(y: &[usize], pred: &[usize], rows: &[usize], classes: usize) -> Vec<Rates> {
+    let m = confusion(y, pred, rows, classes);
+    let total = rows.len();
+    (0..classes)
+        .map(|c| {
+            let (tp, row) = (m[c][c], m[c].iter().sum::<usize>());
+            let column: usize = m.iter().map(|r| r[c]).sum();
+            let ratio = |a: usize, b: usize| if b == 0 { 0.0 } else { a as f64 / b as f64 };
+            Rates { fpr: ratio(column - tp, total - row), fnr: ratio(row - tp, row) }
+        })
+        .collect()
+}
+
+/// Combined error variance and symmetric distance error (Blakeney et al., arXiv 2106.07849) in both published
+/// conventions. Lower is better; 0 means that all classes changed alike.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorShift {
+    /// CEV of arXiv 2106.07849, in percent²: halved mean squared distance to the centroid.
+    pub cev_2021_pct: f64,
+    /// SDE of arXiv 2106.07849, in percent: mean distance to the line of equal changes.
+    pub sde_2021_pct: f64,
+    /// CEV of arXiv 2110.04397: of ratios, mean squared distance to the centroid.
+    pub cev_2022_ratio: f64,
+    /// SDE of arXiv 2110.04397: of ratios, mean of |FNR change - FPR change|.
+    pub sde_2022_ratio: f64,
+    /// Classes left out because the dense model makes no error of one kind, so a relative change has no meaning.
+    pub dropped: usize,
+}
+
+/// Class-wise relative changes of the error rates from the dense to the small model; `None` if no class remains.
+pub fn error_shift(dense: &[Rates], small: &[Rates]) -> Option<ErrorShift> {
+    let shifts: Vec<(f64, f64)> = dense
+        .iter()
+        .zip(small)
+        .filter(|(d, _)| d.fpr > 0.0 && d.fnr > 0.0)
+        .map(|(d, s)| ((s.fpr - d.fpr) / d.fpr, (s.fnr - d.fnr) / d.fnr))
+        .collect();
+    let n = shifts.len() as f64;
+    let mean = |f: &dyn Fn(&(f64, f64)) -> f64| shifts.iter().map(f).sum::<f64>() / n;
+    let centre = (mean(&|s| s.0), mean(&|s| s.1));
+    let cev = mean(&|s| (s.0 - centre.0).powi(2) + (s.1 - centre.1).powi(2));
+    let sde = mean(&|s| (s.0 - s.1).abs());
+    (!shifts.is_empty()).then(|| ErrorShift {
+        cev_2021_pct: cev / 2.0 * 1e4,
+        sde_2021_pct: sde / 2.0_f64.sqrt() * 100.0,
+        cev_2022_ratio: cev,
+        sde_2022_ratio: sde,
+        dropped: dense.len() - shifts.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) {
+        assert!((a - b).abs() <= 1e-9 * b.abs().max(1e-3), "{a} is not {b}");
+    }
+
+    #[test]
+    fn group_differences_by_hand() {
+        let (y, p) = ([1, 1, 0, 0, 1, 1, 0, 0], [1, 0, 0, 0, 1, 1, 1, 0]);
+        let (a, b): (&[usize], &[usize]) = (&[0, 1, 2, 3], &[4, 5, 6, 7]);
+        close(demographic_parity_difference(&p, &[a, b], 1), 0.5);
+        close(equal_opportunity_difference(&y, &p, &[a, b], 1), 0.5);
+        close(equalized_odds_difference(&y, &p, &[a, b, &[]], 1), 0.5);
+        close(equalized_odds_difference(&y, &p, &[a], 1), 0.0);
+        assert_eq!(rates(&y, &p, b, 2), [Rates { fpr: 0.0, fnr: 0.5 }, Rates { fpr: 0.5, fnr: 0.0 }]);
+    }
+
+    #[test]
+    fn shifts_of_the_toy_example() {
+        let dense = [Rates { fpr: 0.1, fnr: 0.2 }; 3];
+        let small = [(1.10, 1.0), (0.95, 1.15), (1.20, 1.05)].map(|(a, b)| Rates { fpr: 0.1 * a, fnr: 0.2 * b });
+        let s = error_shift(&dense, &small).unwrap();
+        close(s.cev_2021_pct, 650.0 / 9.0);
+        close(s.sde_2021_pct, 15.0 / 2.0_f64.sqrt());
+        close(s.cev_2022_ratio, 13.0 / 900.0);
+        close(s.sde_2022_ratio, 0.15);
+        assert_eq!(error_shift(&[Rates { fpr: 0.0, fnr: 0.1 }], &[Rates { fpr: 0.1, fnr: 0.1 }]), None);
+    }
+
+    /// The published table of Simon Says, recomputed from the authors' counts.
+    #[test]
+    fn shifts_equal_the_published_ones() {
+        let Some(dir) = crate::fair::shared_dir() else { return };
+        let text = std::fs::read_to_string(dir.join("golden/cev_sde_simon_says.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let list = |v: &serde_json::Value| -> Vec<f64> { serde_json::from_value(v.clone()).unwrap() };
+        let [fp, fn_, tp, tn] = ["FP", "FN", "TP", "TN"].map(|k| list(&json["teacher"][k]));
+        let dense: Vec<Rates> =
+            (0..fp.len()).map(|c| Rates { fpr: fp[c] / (fp[c] + tn[c]), fnr: fn_[c] / (fn_[c] + tp[c]) }).collect();
+        let methods = json["methods"].as_object().unwrap();
+        for m in methods.values() {
+            let small: Vec<Rates> =
+                list(&m["fpr"]).iter().zip(list(&m["fnr"])).map(|(&fpr, fnr)| Rates { fpr, fnr }).collect();
+            let s = error_shift(&dense, &small).unwrap();
+            close(s.cev_2021_pct, m["cev"].as_f64().unwrap());
+            close(s.sde_2021_pct, m["sde"].as_f64().unwrap());
+        }
+        assert_eq!(methods.len(), 10);
+    }
+}

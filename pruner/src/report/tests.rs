@@ -1,0 +1,102 @@
+//! The report of a made-up model.
+
+use super::*;
+use crate::contract::Contract;
+use crate::data::groups::Group;
+use crate::fair::verdict::sample_verdict;
+
+fn sample() -> Report {
+    let contract = "[fairness]\ngroups = [\"gender\", \"age\"]\nmax_excess_drop = 0.02\nmax_gap = 0.1\n\n[budget]\nmacs = \"40%\"\n";
+    let sizes = [("gender=female", 0..1500), ("gender=male", 1500..3000), ("age=<b>old</b> & grey", 1200..1700)];
+    let group = |(name, rows): (&str, std::ops::Range<usize>)| Group { name: name.into(), rows: rows.collect() };
+    let small: Vec<usize> =
+        (0..3000).map(|i| usize::from(i % 25 == 0 || (1600..1700).contains(&i) && i % 7 == 0)).collect();
+    let dense: Vec<usize> = (0..3000).map(|i| usize::from(i % 31 == 0)).collect();
+    let [f, m, o] = sizes.map(group);
+    let verdict = sample_verdict(
+        &Contract::parse(contract).unwrap(),
+        vec![("gender", vec![f, m]), ("age", vec![o])],
+        dense,
+        small,
+    );
+    let layer = |name: &str, before, after| LayerLine { name: name.into(), before, after };
+    Report {
+        title: "Motion <sensor>".into(),
+        model: "har.onnx".into(),
+        file: "har.keel".into(),
+        bytes: 41_216,
+        verdict,
+        contract: contract.into(),
+        budget: vec![
+            BudgetLine { name: "macs".into(), limit: Some(500_000), dense: 1_250_000, value: 498_432 },
+            BudgetLine { name: "flash".into(), limit: None, dense: 120_000, value: 41_216 },
+            BudgetLine { name: "ram".into(), limit: Some(9_000), dense: 24_576, value: 9_216 },
+        ],
+        layers: vec![layer("conv1", 32, 20), layer("conv2", 64, 28), layer("fc", 128, 40)],
+        history: (0..9)
+            .map(|k| HistoryLine {
+                step: k,
+                macs: 1.0 - 0.075 * k as f64,
+                overall: 0.968 - 0.002 * k as f64,
+                worst: 0.955 - 0.004 * k as f64,
+                max_excess_drop: 0.002 * k as f64,
+                phase: if k < 8 { "prune" } else { "quantise" }.into(),
+            })
+            .collect(),
+        method: "Taylor scores per group, worst group protected; fine-tuned with distillation.".into(),
+        seed: 7,
+        command: "evenkeel prune har.onnx --data har.npz --contract contract.toml -o har.keel --seed 7".into(),
+        notes: vec!["A note.".into()],
+    }
+}
+
+#[test]
+fn the_page_is_whole_escaped_and_self_contained() {
+    let page = html(&sample()).unwrap();
+    for want in [
+        "UNDECIDED",
+        "Motion &lt;sensor&gt;",
+        "age=&lt;b&gt;old&lt;/b&gt; &amp; grey",
+        "498\u{202f}432",
+        "exceeded",
+        "--seed 7",
+    ] {
+        assert!(page.contains(want), "{want}");
+    }
+    assert_eq!(page.matches("<svg role").count(), 4);
+    for unwanted in ["<script", "http:", "https:", "url(", "@import", "<b>old", "NaN"] {
+        assert!(!page.contains(unwanted), "{unwanted}");
+    }
+}
+
+#[test]
+fn the_json_has_the_keys_that_tools_rely_on() {
+    let r = sample();
+    let text = r.json().unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for key in ["verdict", "confidence", "file", "bytes", "budget", "overall", "groups", "worst_group"] {
+        assert!(json.get(key).is_some(), "{key}");
+    }
+    assert_eq!(
+        (json["budget"]["macs"]["limit"].as_u64(), json["budget"]["macs"]["value"].as_u64()),
+        (Some(500_000), Some(498_432))
+    );
+    assert!(json["verdict"].is_string() && json["groups"][0]["excess_drop"]["upper"].is_f64());
+    assert_eq!(serde_json::from_value::<crate::fair::Verdict>(json).unwrap().groups.len(), r.verdict.groups.len());
+}
+
+#[test]
+fn saving_writes_both_files_and_names_a_folder_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("report.html");
+    sample().save(&path).unwrap();
+    assert!(path.with_extension("json").exists());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>"));
+    if let Some(keep) = std::env::var_os("EVENKEEL_KEEP_REPORT") {
+        std::fs::copy(&path, keep).unwrap();
+    }
+    let error = sample().save(&dir.path().join("no/report.html")).unwrap_err().to_string();
+    assert!(error.contains("no/report.html") && error.contains("folder"), "{error}");
+}
