@@ -4,7 +4,7 @@ use crate::contract::{Contract, Metric};
 use crate::data::{GroupSet, Rows};
 use crate::error::{Context, Result};
 use crate::fair::{Outcome, Verdict};
-use crate::lower::{Certificate, Extras, Floor, GroupCertificate, MonitorPlan};
+use crate::lower::{Certificate, Cost, Extras, Floor, GroupCertificate, MonitorPlan};
 use evenkeel_runtime::format::{NameRef, verdict as code};
 use evenkeel_runtime::monitor::plan;
 
@@ -40,16 +40,30 @@ pub fn outcome_code(o: Outcome) -> u32 {
 pub fn blank(contract: &Contract, groups: &GroupSet) -> Result<Extras> {
     let group = |name: &String| GroupCertificate { name: name.clone(), ..Default::default() };
     let names: Vec<String> = groups.groups.iter().map(|g| g.name.clone()).collect();
-    let certificate = Certificate { groups: names.iter().map(group).collect(), confidence: contract.fairness.confidence as f32, ..Default::default() };
+    let certificate = Certificate {
+        groups: names.iter().map(group).collect(),
+        confidence: contract.fairness.confidence as f32,
+        ..Default::default()
+    };
     let first = groups.of_entry(0).into_iter().map(|i| (names[i].clone(), 0.5));
-    Ok(Extras { contract: contract.text.clone(), certificate: Some(certificate), monitor: monitor(contract.fairness.metric, first.collect())? })
+    Ok(Extras {
+        contract: contract.text.clone(),
+        certificate: Some(certificate),
+        monitor: monitor(contract.fairness.metric, first.collect())?,
+    })
 }
 
 /// What the file carries after the verdict.
 ///
 /// # Errors
 /// When the monitor cannot be configured for so many groups.
-pub fn extras(contract: &Contract, v: &Verdict, data_hash: [u32; 2], unproven: bool) -> Result<Extras> {
+pub fn extras(
+    contract: &Contract,
+    v: &Verdict,
+    data_hash: [u32; 2],
+    dense_cost: Cost,
+    unproven: bool,
+) -> Result<Extras> {
     let f = |x: Option<f64>| x.unwrap_or(0.0) as f32;
     let groups = v.groups.iter().map(|g| GroupCertificate {
         name: g.group.clone(),
@@ -72,11 +86,16 @@ pub fn extras(contract: &Contract, v: &Verdict, data_hash: [u32; 2], unproven: b
         pruned: f(v.overall.pruned),
         int8: f(v.overall.int8),
         data_hash,
+        dense_cost,
         groups: groups.collect(),
     };
     let first = v.groups.iter().filter(|g| Some(&g.entry) == contract.fairness.groups.first());
     let floors = first.map(|g| (g.group.clone(), (g.int8_interval[0] - TOLERANCE).clamp(0.05, 0.98)));
-    Ok(Extras { contract: contract.text.clone(), certificate: Some(certificate), monitor: monitor(v.metric, floors.collect())? })
+    Ok(Extras {
+        contract: contract.text.clone(),
+        certificate: Some(certificate),
+        monitor: monitor(v.metric, floors.collect())?,
+    })
 }
 
 /// Floors for the groups of the contract's first entry. Its groups partition the people, so every labelled event

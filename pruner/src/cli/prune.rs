@@ -125,7 +125,7 @@ impl Prune {
             })
         })?;
         let passed = verdict.verdict == verdict::Outcome::Pass;
-        let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, !passed)?)?;
+        let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed)?)?;
         self.check_budget(&outcome, &lowered.cost())?;
         let report = self.report(verdict, &contract, &outcome, &lowered.cost(), &options);
         let page = self.output.with_extension("report.html");

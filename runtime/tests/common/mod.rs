@@ -185,6 +185,8 @@ pub fn spec() -> FileSpec {
         pruned: 0.9,
         int8: 0.9,
         groups: 1,
+        data_hash: [1, 2],
+        dense_cost: [3, 0, 4, 5],
     };
     let floor = plan::floor_record(group.name, 0.83);
     let monitor = plan::head(1, 10_000.0, 8).map(|head| (head, vec![floor])).ok();
