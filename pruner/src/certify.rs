@@ -40,9 +40,17 @@ pub fn outcome_code(o: Outcome) -> u32 {
 pub fn blank(contract: &Contract, groups: &GroupSet) -> Result<Extras> {
     let group = |name: &String| GroupCertificate { name: name.clone(), ..Default::default() };
     let names: Vec<String> = groups.groups.iter().map(|g| g.name.clone()).collect();
-    let certificate = Certificate { groups: names.iter().map(group).collect(), confidence: contract.fairness.confidence as f32, ..Default::default() };
+    let certificate = Certificate {
+        groups: names.iter().map(group).collect(),
+        confidence: contract.fairness.confidence as f32,
+        ..Default::default()
+    };
     let first = groups.of_entry(0).into_iter().map(|i| (names[i].clone(), 0.5));
-    Ok(Extras { contract: contract.text.clone(), certificate: Some(certificate), monitor: monitor(contract.fairness.metric, first.collect())? })
+    Ok(Extras {
+        contract: contract.text.clone(),
+        certificate: Some(certificate),
+        monitor: monitor(contract.fairness.metric, first.collect())?,
+    })
 }
 
 /// What the file carries after the verdict.
@@ -76,7 +84,11 @@ pub fn extras(contract: &Contract, v: &Verdict, data_hash: [u32; 2], unproven: b
     };
     let first = v.groups.iter().filter(|g| Some(&g.entry) == contract.fairness.groups.first());
     let floors = first.map(|g| (g.group.clone(), (g.int8_interval[0] - TOLERANCE).clamp(0.05, 0.98)));
-    Ok(Extras { contract: contract.text.clone(), certificate: Some(certificate), monitor: monitor(v.metric, floors.collect())? })
+    Ok(Extras {
+        contract: contract.text.clone(),
+        certificate: Some(certificate),
+        monitor: monitor(v.metric, floors.collect())?,
+    })
 }
 
 /// Floors for the groups of the contract's first entry. Its groups partition the people, so every labelled event

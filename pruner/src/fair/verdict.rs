@@ -86,7 +86,16 @@ impl Verdict {
             limits: Limits { max_excess_drop: 0.0, max_gap: None, min_metric: None },
             cluster: None,
             bounds: 0,
-            overall: Overall { rows: 0, n: 0, clusters: None, dense: None, pruned: None, int8: None, harmful_flips: None, churn: None },
+            overall: Overall {
+                rows: 0,
+                n: 0,
+                clusters: None,
+                dense: None,
+                pruned: None,
+                int8: None,
+                harmful_flips: None,
+                churn: None,
+            },
             groups: Vec::new(),
             worst_group: None,
             gap: Gap { limit: None, verdict: None, entries: Vec::new() },
@@ -353,7 +362,7 @@ mod tests {
         assert_eq!(ankle.verdict, Outcome::Undecided);
         let v = judge(data().verdict, &contract(""), |rows| Ok(right(rows))).unwrap();
         assert!(v.groups.iter().any(|g| g.group == "site=wrist" && g.clusters.is_none() && g.verdict == Outcome::Pass));
-        assert!(v.groups.iter().all(|g| (g.entry == "site") == !g.group.contains('*')));
+        assert!(v.groups.iter().all(|g| (g.entry == "site") != g.group.contains('*')));
     }
 
     #[test]

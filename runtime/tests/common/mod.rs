@@ -185,6 +185,7 @@ pub fn spec() -> FileSpec {
         pruned: 0.9,
         int8: 0.9,
         groups: 1,
+        data_hash: [1, 2],
     };
     let floor = plan::floor_record(group.name, 0.83);
     let monitor = plan::head(1, 10_000.0, 8).map(|head| (head, vec![floor])).ok();

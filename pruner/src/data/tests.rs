@@ -1,2 +1,0 @@
-//! Whole files: the shared data sets, and hostile ones.
-use super::*;
