@@ -7,6 +7,7 @@ use evenkeel::chain::{self, Prepared};
 use evenkeel::contract::Contract;
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict, verdict};
+use evenkeel::files;
 use evenkeel::graph::Graph;
 use evenkeel::lower::{Cost, lower};
 use evenkeel::net::{Net, Set, device, set};
@@ -132,7 +133,7 @@ impl Prune {
         let page = self.output.with_extension("report.html");
         report.save(&page)?;
         if passed || self.allow_unproven {
-            chain::write_file(&self.output, &lowered.bytes)?;
+            files::write(&self.output, &lowered.bytes)?;
         }
         if self.json {
             println!("{}", report.json()?)

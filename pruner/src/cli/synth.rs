@@ -36,7 +36,6 @@ impl Synth {
             subjects: self.subjects.unwrap_or(base.subjects),
             rows_per_subject: self.rows_per_subject.unwrap_or(base.rows_per_subject),
             seed: self.seed,
-            ..base
         };
         let parts = synth::generate(&spec)?;
         data::save(&self.output, &parts)?;

@@ -2,16 +2,11 @@
 
 use super::npy;
 use super::*;
+use crate::testing::shared_dir;
 use npyz::zip::{CompressionMethod, ZipWriter, write::FileOptions};
 use proptest::prelude::*;
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
-
-fn shared_dir() -> Option<PathBuf> {
-    let near = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
-    let dir = std::env::var_os("EVENKEEL_DATA").map_or_else(near, PathBuf::from);
-    dir.is_dir().then_some(dir)
-}
 
 fn zip_of(members: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
