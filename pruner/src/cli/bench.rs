@@ -28,7 +28,7 @@ enum Target {
 /// Measures a .keel file per layer and in all.
 #[derive(Args)]
 #[command(
-    after_help = "Example: evenkeel bench model.keel --target cortex-m4 --data set.npz --rows 200\nWith --data, rows of `val` are the inputs, and on the emulator their output bytes are compared with the host's."
+    after_help = "Example: evenkeel bench model.keel --target cortex-m4 --data set.npz --rows 200\nWith --data, rows of `test` are the inputs, and on the emulator their output bytes are compared with the host's."
 )]
 pub struct Bench {
     /// The .keel file
@@ -76,7 +76,7 @@ impl Bench {
             return Ok((0..self.rows.unwrap_or(1).max(1) * width).map(|_| rng.random()).collect());
         };
         let x = match data::load(path) {
-            Ok(data) => data.select.x,
+            Ok(data) => data.verdict.unlabelled(),
             Err(with_splits) => data::load_array(path, Some("x")).map_err(|_| with_splits)?.1,
         };
         let rows = self.rows.unwrap_or(1).clamp(1, (x.len() / width).max(1));
