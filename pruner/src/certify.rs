@@ -4,7 +4,7 @@ use crate::contract::{Contract, Metric};
 use crate::data::{GroupSet, Rows};
 use crate::error::{Context, Result};
 use crate::fair::{Outcome, Verdict};
-use crate::lower::{Certificate, Extras, Floor, GroupCertificate, MonitorPlan};
+use crate::lower::{Certificate, Cost, Extras, Floor, GroupCertificate, MonitorPlan};
 use evenkeel_runtime::format::{NameRef, verdict as code};
 use evenkeel_runtime::monitor::plan;
 
@@ -57,7 +57,13 @@ pub fn blank(contract: &Contract, groups: &GroupSet) -> Result<Extras> {
 ///
 /// # Errors
 /// When the monitor cannot be configured for so many groups.
-pub fn extras(contract: &Contract, v: &Verdict, data_hash: [u32; 2], unproven: bool) -> Result<Extras> {
+pub fn extras(
+    contract: &Contract,
+    v: &Verdict,
+    data_hash: [u32; 2],
+    dense_cost: Cost,
+    unproven: bool,
+) -> Result<Extras> {
     let f = |x: Option<f64>| x.unwrap_or(0.0) as f32;
     let groups = v.groups.iter().map(|g| GroupCertificate {
         name: g.group.clone(),
@@ -80,6 +86,7 @@ pub fn extras(contract: &Contract, v: &Verdict, data_hash: [u32; 2], unproven: b
         pruned: f(v.overall.pruned),
         int8: f(v.overall.int8),
         data_hash,
+        dense_cost,
         groups: groups.collect(),
     };
     let first = v.groups.iter().filter(|g| Some(&g.entry) == contract.fairness.groups.first());

@@ -50,7 +50,7 @@ pub fn demo() -> Result<()> {
 
     d.step(
         "a synthetic sensor data set: 80 % wrist, 20 % ankle, which is harder",
-        &["synth", "-o", "synth.npz", "--subjects", "96", "--rows-per-subject", "80", "--seed", "7"],
+        &["synth", "-o", "synth.npz", "--subjects", "192", "--rows-per-subject", "48", "--seed", "7"],
     )?;
     d.step(
         "train a dense network",

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 /// Makes a network smaller under a contract and judges the int8 file once on the rows of `test`.
 ///
-/// Writes the .keel file, the pruned f32 network beside it (.onnx), and the report (.report.html and
+/// Writes the .keel file, the pruned f32 network beside it (.pruned.onnx), and the report (.report.html and
 /// .report.json). A file whose verdict is not PASS is only written with --allow-unproven, and carries that.
 #[derive(Args)]
 #[command(
@@ -86,8 +86,9 @@ pub struct Prune {
 impl Prune {
     pub fn run(&self) -> Result<ExitCode> {
         let options = self.options()?;
-        let mut contract = Contract::load(&self.contract)?;
-        contract.input = self.input.apply(&contract.input)?;
+        let contract = Contract::load(&self.contract)?;
+        let input = self.input.apply(&contract.input)?;
+        let contract = contract.with_input(input)?;
         let dense = chain::load_network(&self.model)?;
         let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
         let stop = Stop::on_ctrl_c()?;
@@ -97,7 +98,7 @@ impl Prune {
         let selection = Split { set: &p.select, groups: &p.select_groups };
         let outcome =
             prune(&dense, train, selection, &contract, &options, &frame, &stop).map_err(|e| e.at(&self.model))?;
-        let onnx = self.output.with_extension("onnx");
+        let onnx = self.output.with_extension("pruned.onnx");
         onnx::save(&outcome.graph, &onnx)?;
         if outcome.stopped {
             let macs = thousands(outcome.cost.1.macs);
@@ -126,7 +127,7 @@ impl Prune {
             })
         })?;
         let passed = verdict.verdict == verdict::Outcome::Pass;
-        let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, !passed)?)?;
+        let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed)?)?;
         self.check_budget(&outcome, &lowered.cost())?;
         let report = self.report(verdict, &contract, &outcome, &lowered.cost(), &options);
         let page = self.output.with_extension("report.html");

@@ -4,7 +4,7 @@ use super::{print_json, thousands};
 use clap::Args;
 use evenkeel::certify;
 use evenkeel::chain::{self, Prepared};
-use evenkeel::contract::Contract;
+use evenkeel::contract::{Contract, Limit};
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::fair::{self, Predictions, verdict::Outcome};
 use evenkeel::lower::Cost;
@@ -124,9 +124,14 @@ impl Verify {
         let macs: u64 = (0..model.ops().len()).map(|i| model.macs(i)).sum();
         let cost = Cost { macs, flash: model.file_len() as u64, ram: model.arena_len() as u64 };
         let b = &contract.budget;
-        // A share is of a dense model that is not here; the budget was checked when the file was made.
-        let line = |limit: Option<evenkeel::contract::Limit>, value: u64| json!({"limit": limit.map(String::from), "value": value});
-        json!({"file": self.model, "bytes": cost.flash, "budget": {"macs": line(b.macs, cost.macs), "flash": line(b.flash, cost.flash), "ram": line(b.ram, cost.ram)}})
+        let dense = model.certificate().map_or([0; 4], |c| c.0.dense_cost);
+        let dense = Cost {
+            macs: u64::from(dense[0]) | u64::from(dense[1]) << 32,
+            flash: dense[2].into(),
+            ram: dense[3].into(),
+        };
+        let line = |limit: Option<Limit>, value: u64, dense: u64| json!({"limit": limit.map(|l| l.resolve(dense)), "value": value, "dense": dense});
+        json!({"file": self.model, "bytes": cost.flash, "budget": {"macs": line(b.macs, cost.macs, dense.macs), "flash": line(b.flash, cost.flash, dense.flash), "ram": line(b.ram, cost.ram, dense.ram)}})
     }
 
     fn certified(

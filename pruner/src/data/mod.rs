@@ -13,6 +13,8 @@ pub mod groups;
 mod npy;
 mod npz;
 pub mod synth;
+#[cfg(test)]
+mod tests;
 
 pub use batch::Normaliser;
 pub use groups::{GroupSet, cluster_codes, parse_groups};

@@ -1,5 +1,6 @@
 //! What a file carries beside the network: contract, certificate, monitor. Names are strings here.
 
+use super::Cost;
 use evenkeel_runtime::format::{CertificateGroup, CertificateHead, FloorRecord, GRID, MonitorHead, Names};
 
 /// Everything beside the network; by default nothing.
@@ -32,6 +33,8 @@ pub struct Certificate {
     pub int8: f32,
     /// Fingerprint of the rows of the verdict.
     pub data_hash: [u32; 2],
+    /// Cost of the dense model.
+    pub dense_cost: Cost,
     /// The groups of people.
     pub groups: Vec<GroupCertificate>,
 }
@@ -100,6 +103,7 @@ impl Certificate {
             verdict: g.verdict,
         });
         let groups: Vec<_> = groups.collect();
+        let dense = &self.dense_cost;
         let head = CertificateHead {
             verdict: self.verdict,
             unproven: self.unproven.into(),
@@ -110,6 +114,7 @@ impl Certificate {
             int8: self.int8,
             groups: groups.len() as u32,
             data_hash: self.data_hash,
+            dense_cost: [dense.macs as u32, (dense.macs >> 32) as u32, dense.flash as u32, dense.ram as u32],
         };
         (head, groups)
     }

@@ -88,7 +88,8 @@ pub struct Outcome {
     pub history: Vec<Step>,
     /// Name and width of every class before and after.
     pub widths: Vec<(String, usize, usize)>,
-    /// True when the user stopped it before the end.
+    /// True when the user stopped it before the budget was met. Stopped in the recovery, the best network so
+    /// far is a whole result.
     pub stopped: bool,
 }
 
@@ -137,7 +138,8 @@ pub fn prune(
     let dense_select = set::classes(&selection.set.logits(&dense_net, stop)?, classes);
     let row_weight = row_weights(metric, &train.set.y, classes);
     let judge = |net: &Net| -> Result<Standing> {
-        let now = set::classes(&selection.set.logits(net, stop)?, classes);
+        // Looking is short and must not fail half-way when the user stops the training.
+        let now = set::classes(&selection.set.logits(net, &Stop::default())?, classes);
         Ok(standing(metric, &selection.set.y, &dense_select, &now, selection.groups))
     };
     let stand = |phase: String, graph: &Graph, net: &Net| -> Result<Step> {
@@ -159,15 +161,22 @@ pub fn prune(
 
     let mut graph = dense.clone();
     for step in 1..=options.steps {
+        if stop.is_set() {
+            return finish(dense, dense_cost, graph, limits, history, frame, true);
+        }
         let last = step == options.steps;
         let left = 1.0 - step as f64 / options.steps as f64;
         let target = limits.on_the_way(&dense_cost, 1.0 - left.powi(3));
         let coupling = couple::couple(&graph);
         let scores = match options.method {
             Method::Contract => {
-                score::taylor(&graph, &coupling, train.set, train.groups, &options.device, &mut rng, stop)?
+                score::taylor(&graph, &coupling, train.set, train.groups, &options.device, &mut rng, stop)
             }
-            Method::Magnitude => score::magnitude(&graph, &coupling),
+            Method::Magnitude => Ok(score::magnitude(&graph, &coupling)),
+        };
+        let scores = match scores {
+            Err(_) if stop.is_set() => return finish(dense, dense_cost, graph, limits, history, frame, true),
+            scores => scores?,
         };
         let keep = select(&graph, &coupling, &scores, &target, &rules, &dense_widths, frame)?;
         graph = shrink::shrink(&graph, &coupling, &keep)?;
@@ -195,9 +204,6 @@ pub fn prune(
         let net = Net::new(&start, &options.device.clone().autodiff());
         let net = fit(net, &mut task, &schedule, if last { Some(&mut best) } else { None }, &mut rng, stop, &progress)?;
         graph = fold_batch_norm(net.to_graph()?);
-        if stop.is_set() {
-            return finish(dense, dense_cost, graph, limits, history, frame, true);
-        }
         let phase = if last { "recovery".to_owned() } else { format!("step {step}") };
         history.push(stand(phase, &graph, &Net::new(&graph, &options.device))?);
     }

@@ -142,8 +142,12 @@ mod budget_map {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<BudgetLine>, D::Error> {
-        let map = BTreeMap::<String, BudgetLine>::deserialize(d)?;
-        Ok(map.into_iter().map(|(name, line)| BudgetLine { name, ..line }).collect())
+        let mut map = BTreeMap::<String, BudgetLine>::deserialize(d)?;
+        let order = ["macs", "flash", "ram"];
+        Ok(order
+            .iter()
+            .filter_map(|name| Some(BudgetLine { name: (*name).to_owned(), ..map.remove(*name)? }))
+            .collect())
     }
 }
 

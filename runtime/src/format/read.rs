@@ -116,10 +116,11 @@ impl<'a> Model<'a> {
         records(self.data, op.requant, op.requant_len).unwrap_or(&[])
     }
 
-    /// Multiplications (for pools and sums: additions or comparisons) that the operator of this index
-    /// takes for one input, padding counted; 0 when there is no such operator.
+    /// Multiply-accumulates with weights that the operator of this index takes for one input, padding
+    /// counted; 0 for pools and sums, and when there is no such operator.
     pub fn macs(&self, op: usize) -> u64 {
-        self.ops.get(op).map_or(0, |op| work(self.tensors, op))
+        let weighted = |op: &&OpRecord| op.weights_len > 0;
+        self.ops.get(op).filter(weighted).map_or(0, |op| work(self.tensors, op))
     }
 }
 
@@ -135,7 +136,7 @@ pub(super) fn records<T: Pod>(bytes: &[u8], offset: u32, count: u32) -> Option<&
     try_cast_slice(piece(bytes, offset, len)?).ok()
 }
 
-/// See [`Model::macs`]. Saturates; the tensor indices are valid.
+/// Multiplications, additions or comparisons of an operator. Saturates; the tensor indices are valid.
 pub(super) fn work(tensors: &[TensorRecord], op: &OpRecord) -> u64 {
     let (x, y) = (&tensors[op.input as usize], &tensors[op.output as usize]);
     let out = y.elements() as u64;

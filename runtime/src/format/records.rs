@@ -233,6 +233,9 @@ pub struct CertificateHead {
     pub groups: u32,
     /// Fingerprint of the rows that the verdict was made on (inputs and labels), low word first.
     pub data_hash: [u32; 2],
+    /// What the dense model costs, for budgets that are a share of it: MACs (low word, high word), bytes of its
+    /// int8 file, bytes of its arena.
+    pub dense_cost: [u32; 4],
 }
 
 /// One group of people in the certificate.

@@ -186,6 +186,7 @@ pub fn spec() -> FileSpec {
         int8: 0.9,
         groups: 1,
         data_hash: [1, 2],
+        dense_cost: [3, 0, 4, 5],
     };
     let floor = plan::floor_record(group.name, 0.83);
     let monitor = plan::head(1, 10_000.0, 8).map(|head| (head, vec![floor])).ok();
