@@ -108,6 +108,30 @@ pub fn open<'b>(bytes: &'b [u8], path: &Path) -> Result<Model<'b>> {
         .map_err(|e| Error::new(e).at(path).help("make the file again with `evenkeel prune` or `evenkeel compile`"))
 }
 
+/// Multiply-accumulates of one inference as budgets count them: of layers with weights. (The runtime's own count
+/// has the additions and comparisons of pools and sums as well.)
+pub fn macs(model: &Model) -> u64 {
+    model.ops().iter().enumerate().filter(|(_, op)| op.weights_len > 0).map(|(i, _)| model.macs(i)).sum()
+}
+
+/// Rows in an array of this shape, for a file: its first axis, or one where the array is a single sample.
+///
+/// # Errors
+/// When the samples have not the size that the file takes.
+pub fn rows_of(model: &Model, shape: &[usize]) -> Result<usize> {
+    let width = model.input().elements();
+    let sample: usize = shape.iter().skip(1).product();
+    match shape.first() {
+        Some(&rows) if shape.len() > 1 && sample == width && rows > 0 => Ok(rows),
+        _ if shape.iter().product::<usize>() == width => Ok(1),
+        _ => {
+            let i = model.input();
+            Err(Error::new(format!("an array of shape {shape:?} holds no samples of {}×{}×{}", i.c, i.h, i.w))
+                .help("the rows come first: rows × C × L, rows × C × H × W, or one sample alone"))
+        }
+    }
+}
+
 /// An arena for a model, aligned as sessions want it; cast it to bytes.
 pub fn arena(model: &Model) -> Vec<u64> {
     vec![0; model.arena_len().div_ceil(8)]

@@ -75,14 +75,11 @@ impl Bench {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             return Ok((0..self.rows.unwrap_or(1).max(1) * width).map(|_| rng.random()).collect());
         };
-        let x = match data::load(path) {
-            Ok(data) => data.verdict.unlabelled(),
-            Err(with_splits) => data::load_array(path, Some("x")).map_err(|_| with_splits)?.1,
+        let (shape, x) = match data::load(path) {
+            Ok(data) => ([&[data.verdict.len()], &data.train.sample[..]].concat(), data.verdict.unlabelled()),
+            Err(with_splits) => data::load_array(path, Some("x")).map_err(|_| with_splits)?,
         };
-        let rows = self.rows.unwrap_or(1).clamp(1, (x.len() / width).max(1));
-        if x.len() < rows * width || x.len() % width != 0 {
-            return Err(Error::new(format!("array `x` holds no whole number of samples of {width} values")).at(path));
-        }
+        let rows = chain::rows_of(model, &shape).map_err(|e| e.at(path))?.min(self.rows.unwrap_or(1).max(1));
         let mut out = vec![0; rows * width];
         for (q, x) in out.chunks_mut(width).zip(x.chunks(width)) {
             quantise_input(model, x, q).context("input")?;

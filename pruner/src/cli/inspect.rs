@@ -85,7 +85,7 @@ impl Inspect {
         let model = chain::open(file.bytes(), path)?;
         let ops = model.ops();
         let shape = |t: u16| model.tensors()[t as usize].shape();
-        let macs: u64 = (0..ops.len()).map(|i| model.macs(i)).sum();
+        let macs = chain::macs(&model);
         let certificate = model.certificate();
         if self.json {
             let layers: Vec<_> = ops.iter().enumerate().map(|(i, o)| json!({"name": model.name(o.name), "op": o.code_name(), "shape": shape(o.output), "macs": model.macs(i)})).collect();

@@ -34,13 +34,9 @@ impl Run {
         let file = MappedFile::open(&self.model).at(&self.model)?;
         let model = chain::open(file.bytes(), &self.model)?;
         let npz = self.input.extension().is_some_and(|e| e == "npz");
-        let (_, x) = data::load_array(&self.input, npz.then_some(self.array.as_str()))?;
+        let (shape, x) = data::load_array(&self.input, npz.then_some(self.array.as_str()))?;
+        let rows = chain::rows_of(&model, &shape).map_err(|e| e.at(&self.input))?.min(self.rows.unwrap_or(usize::MAX));
         let width = model.input().elements();
-        if x.is_empty() || x.len() % width != 0 {
-            return Err(evenkeel::Error::new(format!("{} values are no whole number of samples of {width}", x.len()))
-                .at(&self.input));
-        }
-        let rows = self.rows.unwrap_or(usize::MAX).min(x.len() / width);
         let y = chain::int8_outputs(&model, &x[..rows * width], width)?;
         let out = model.output();
         let real: Vec<Vec<f32>> = y

@@ -121,8 +121,7 @@ impl Verify {
     }
 
     fn file_facts(&self, model: &Model, contract: &Contract) -> Value {
-        let macs: u64 = (0..model.ops().len()).map(|i| model.macs(i)).sum();
-        let cost = Cost { macs, flash: model.file_len() as u64, ram: model.arena_len() as u64 };
+        let cost = Cost { macs: chain::macs(model), flash: model.file_len() as u64, ram: model.arena_len() as u64 };
         let b = &contract.budget;
         let dense = model.certificate().map_or([0; 4], |c| c.0.dense_cost);
         let dense = Cost {

@@ -2,7 +2,6 @@
 
 use super::npy;
 use super::*;
-use crate::testing::shared_dir;
 use npyz::zip::{CompressionMethod, ZipWriter, write::FileOptions};
 use proptest::prelude::*;
 use std::io::{Cursor, Write};
@@ -280,10 +279,7 @@ proptest! {
 
 #[test]
 fn shared_data_sets_load() {
-    let Some(dir) = shared_dir() else {
-        println!("skipped: no shared data");
-        return;
-    };
+    let Some(dir) = crate::testing::shared_dir() else { return };
     let specs = |s: &[&str]| s.iter().map(|s| s.to_string()).collect::<Vec<_>>();
     let names = |g: &GroupSet| g.groups.iter().map(|g| (g.name.clone(), g.rows.len())).collect::<Vec<_>>();
 

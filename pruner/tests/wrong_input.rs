@@ -1,0 +1,155 @@
+//! Wrong input: every error names the file, the thing and the way out, ends with 2, and is no panic.
+
+mod common;
+
+use common::{Desk, SHORT};
+use evenkeel::data::{self, Parts, Values};
+
+#[test]
+fn files_that_are_not_there() {
+    let desk = Desk::with_network();
+    desk.run("compile model.onnx --data set.npz -o small.keel");
+    let options = "--data set.npz --contract contract.toml -o new.keel";
+    for (line, file) in [
+        ("inspect none.onnx", "none.onnx"),
+        ("inspect none.keel", "none.keel"),
+        ("audit none.onnx --data set.npz --groups site", "none.onnx"),
+        ("audit model.onnx --data none.npz --groups site", "none.npz"),
+        ("prune model.onnx --data set.npz --contract none.toml -o new.keel", "none.toml"),
+        (&format!("prune none.onnx {options}"), "none.onnx"),
+        ("verify none.keel --data set.npz", "none.keel"),
+        ("run small.keel --input none.npy", "none.npy"),
+        ("bench small.keel --data none.npz", "none.npz"),
+        ("report none.report.json", "none.report.json"),
+        ("train --arch mlp --data none.npz -o new.onnx", "none.npz"),
+        ("compile model.onnx --data none.npy -o new.keel", "none.npy"),
+        ("monitor simulate none.keel --data set.npz", "none.keel"),
+    ] {
+        desk.refused(line, &[file]);
+    }
+    desk.refused("synth -o none/set.npz", &["none/set.npz"]);
+    desk.refused(
+        &format!("prune model.onnx --data set.npz --contract contract.toml -o none/small.keel {SHORT}"),
+        &["none/"],
+    );
+    assert!(!desk.files().iter().any(|f| f.starts_with("new")), "{:?}", desk.files());
+}
+
+#[test]
+fn files_that_are_something_else() {
+    let desk = Desk::with_network();
+    desk.run("compile model.onnx --data set.npz -o small.keel");
+    for (line, words) in [
+        ("inspect contract.toml", &["contract.toml", "ONNX", "help: "][..]),
+        ("inspect small.onnx", &["small.onnx"]),
+        ("inspect .", &["."]),
+        ("audit set.npz --data set.npz --groups site", &["set.npz", "ONNX"]),
+        ("audit model.onnx --data model.onnx --groups site", &["model.onnx", ".npz", "help: "]),
+        ("verify model.onnx --data set.npz", &["model.onnx", ".keel", "help: "]),
+        ("verify small.keel --data set.npz", &["small.keel", "no contract", "evenkeel prune"]),
+        ("monitor simulate small.keel --data set.npz", &["small.keel", "no monitor", "help: "]),
+        ("run model.onnx --input set.npz", &["model.onnx", ".keel"]),
+        ("run small.keel --input contract.toml", &["contract.toml", ".npz", "help: "]),
+        ("run small.keel --input set.npz --array z", &["set.npz", "`z`"]),
+        ("report contract.toml", &["contract.toml", "no report", "help: "]),
+        ("prune model.onnx --data set.npz --contract set.npz -o new.keel", &["set.npz"]),
+    ] {
+        desk.refused(line, words);
+    }
+    // A file that was cut, at any place.
+    let whole = desk.read("small.keel");
+    for len in [0, 3, 40, whole.len() / 2, whole.len() - 1] {
+        desk.write("cut.keel", &whole[..len]);
+        desk.refused("inspect cut.keel", &["cut.keel"]);
+    }
+    let whole = desk.read("model.onnx");
+    for len in [0, 3, whole.len() / 2] {
+        desk.write("cut.onnx", &whole[..len]);
+        desk.refused("inspect cut.onnx", &["cut.onnx"]);
+    }
+}
+
+#[test]
+fn contracts_that_cannot_be_kept() {
+    let desk = Desk::with_network();
+    let prune = "prune model.onnx --data set.npz --contract wrong.toml -o new.keel";
+    let fair = "[fairness]\ngroups = [\"site\"]\nmax_excess_drop = 0.1\n";
+    for (text, words) in [
+        (fair.replace("site", "gender"), &["set.npz", "`gender`", "help: ", "site"][..]),
+        (fair.replace("site", "site*gender"), &["set.npz", "gender", "help: "]),
+        (format!("{fair}cluster = \"person\"\n"), &["person"]),
+        (format!("{fair}metric = \"f1\"\n"), &["wrong.toml", "f1", "macro_recall"]),
+        (format!("{fair}speed = 3\n"), &["wrong.toml", "speed"]),
+        (fair.replace("0.1", "7"), &["wrong.toml", "max_excess_drop", "help: "]),
+        (format!("{fair}[budget]\nmacs = \"0%\"\n"), &["wrong.toml", "0%", "40%"]),
+        (
+            format!("{fair}[budget]\nmacs = 1\n"),
+            &["model.onnx", "cannot be met", "macs", "> 1", "conv2", "not prunable", "help: ", "--min-share"],
+        ),
+        (format!("{fair}[budget]\nflash = 100\nram = 10\n"), &["cannot be met", "flash", "ram"]),
+        (format!("{fair}[budget]\nlatency = \"8 ms\"\n"), &["wrong.toml", "latency", "help: "]),
+        ("groups".to_owned(), &["wrong.toml", "help: "]),
+    ] {
+        desk.write("wrong.toml", text.as_bytes());
+        desk.refused(prune, words);
+    }
+    assert!(!desk.files().iter().any(|f| f.starts_with("new")), "{:?}", desk.files());
+}
+
+#[test]
+fn networks_and_flags_that_are_not_supported() {
+    let desk = Desk::with_network();
+    // Another operator whose name is as long, so that the rest of the file stays right.
+    let mut bytes = desk.read("model.onnx");
+    let relu: Vec<usize> = (0..bytes.len() - 3).filter(|&i| &bytes[i..i + 4] == b"Relu").collect();
+    assert!(!relu.is_empty());
+    relu.iter().for_each(|&i| bytes[i..i + 4].copy_from_slice(b"Sinh"));
+    desk.write("sinh.onnx", &bytes);
+    desk.refused("inspect sinh.onnx", &["sinh.onnx", "Sinh", "not supported", "help: "]);
+    let train = "train --data set.npz -o new.onnx";
+    desk.refused(&format!("{train} --arch cnn1d --device tpu"), &["`tpu`", "cpu", "help: "]);
+    desk.refused(&format!("{train} --arch vgg"), &["`vgg`", "cnn1d", "help: "]);
+    desk.refused(&format!("{train} --arch cnn1d --metric f1"), &["f1", "macro_recall"]);
+    desk.refused("audit model.onnx --data set.npz --groups gender", &["set.npz", "`gender`", "help: ", "site"]);
+    desk.refused("synth -o new.npz --subjects 2", &["subjects", "help: "]);
+    let prune = "prune model.onnx --data set.npz --contract contract.toml -o new.keel";
+    desk.refused(&format!("{prune} --steps 0"), &["--steps"]);
+    desk.refused(&format!("{prune} --lr 0"), &["--lr"]);
+    desk.refused(&format!("{prune} --std 0"), &["std"]);
+    // What clap refuses keeps the same code.
+    let (_, said) = desk.ends(2, "prune model.onnx");
+    assert!(said.contains("--contract"), "{said}");
+}
+
+#[test]
+fn data_of_the_wrong_shape() {
+    let desk = Desk::with_network();
+    desk.run(&format!("prune model.onnx --data set.npz --contract contract.toml -o small.keel {SHORT}"));
+    // 3 axes of 60 samples, where the network takes 64; in all a whole number of the network's samples.
+    let rows = 48;
+    let parts = Parts {
+        sample: vec![3, 60],
+        x: vec![0.5; rows * 180],
+        y: (0..rows).map(|i| i % 4).collect(),
+        split: (0..rows).map(|i| ["train", "val", "test"][i % 3]).collect(),
+        columns: vec![("site".into(), Values::Text((0..rows).map(|i| ["a", "b"][i / 3 % 2].into()).collect()))],
+    };
+    data::save(&desk.path("short.npz"), &parts).expect("a file");
+    let shapes = &["short.npz", "60", "64"][..];
+    desk.refused("audit model.onnx --data short.npz --groups site", shapes);
+    desk.refused("prune model.onnx --data short.npz --contract contract.toml -o new.keel", shapes);
+    desk.refused("compile model.onnx --data short.npz -o new.keel", shapes);
+    for line in [
+        "verify small.keel --data short.npz",
+        "verify small.keel --data short.npz --dense model.onnx",
+        "run small.keel --input short.npz",
+        "bench small.keel --data short.npz",
+        "monitor simulate small.keel --data short.npz",
+    ] {
+        desk.refused(line, &["short.npz"]);
+    }
+    // More classes than the network has outputs.
+    let parts = Parts { sample: vec![3, 64], x: vec![0.5; rows * 192], y: (0..rows).map(|i| i % 9).collect(), ..parts };
+    data::save(&desk.path("nine.npz"), &parts).expect("a file");
+    desk.refused("audit model.onnx --data nine.npz --groups site", &["nine.npz", "`y`", "4 outputs"]);
+}
