@@ -17,6 +17,7 @@ mod verify;
 use clap::{Args, Parser, Subcommand};
 use evenkeel::contract::InputNorm;
 use evenkeel::error::{Error, Result};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Makes trained networks smaller under a fairness contract.
@@ -85,6 +86,19 @@ impl InputFlags {
         };
         n.check()?;
         Ok(n)
+    }
+}
+
+/// Refuses an output whose folder is missing before any time is spent on it.
+///
+/// # Errors
+/// Names the file and its folder.
+fn folder_is_there(output: &Path) -> Result<()> {
+    match output.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() && !dir.is_dir() => {
+            Err(Error::new(format!("there is no folder {}", dir.display())).at(output).help("make it first"))
+        }
+        _ => Ok(()),
     }
 }
 

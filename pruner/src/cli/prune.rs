@@ -1,6 +1,6 @@
 //! `evenkeel prune`: the whole chain, from a dense network to a judged file.
 
-use super::{InputFlags, thousands};
+use super::{InputFlags, folder_is_there, thousands};
 use clap::Args;
 use evenkeel::certify;
 use evenkeel::chain::{self, Prepared};
@@ -86,11 +86,13 @@ pub struct Prune {
 impl Prune {
     pub fn run(&self) -> Result<ExitCode> {
         let options = self.options()?;
+        folder_is_there(&self.output)?;
         let contract = Contract::load(&self.contract)?;
         let input = self.input.apply(&contract.input)?;
         let contract = contract.with_input(input)?;
         let dense = chain::load_network(&self.model)?;
         let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
+        fair::verdict::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;
         let stop = Stop::on_ctrl_c()?;
         let norm = chain::input_channels(&contract.input);
         let frame = Frame { norm: norm.len(), extras: certify::blank(&contract, &p.select_groups)? };

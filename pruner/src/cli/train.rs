@@ -1,6 +1,6 @@
 //! `evenkeel train`: a network of the zoo from nothing.
 
-use super::{InputFlags, print_json, thousands};
+use super::{InputFlags, folder_is_there, print_json, thousands};
 use clap::Args;
 use evenkeel::chain::Prepared;
 use evenkeel::contract::{InputNorm, Metric};
@@ -56,6 +56,7 @@ pub struct Train {
 
 impl Train {
     pub fn run(&self) -> Result<()> {
+        folder_is_there(&self.output)?;
         let device = device(&self.device)?;
         let metric = Metric::try_from(self.metric.clone()).map_err(Error::new)?;
         let rows = data::load(&self.data)?.train;

@@ -262,6 +262,14 @@ pub fn judge_selection(rows: &Rows, contract: &Contract, predictions: &Predictio
     verdict(rows, contract, &entries(rows, contract)?, predictions)
 }
 
+/// Whether rows have all that a contract asks of data: a check before any time is spent on training.
+///
+/// # Errors
+/// Names the column or the class that is not there.
+pub fn check(rows: &Rows, contract: &Contract) -> Result<()> {
+    entries(rows, contract).map(|_| ())
+}
+
 /// Groups per entry of the contract, once all that the contract asks of the data is known to be there.
 fn entries(rows: &Rows, contract: &Contract) -> Result<Vec<Entry>> {
     let fairness = &contract.fairness;
