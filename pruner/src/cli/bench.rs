@@ -179,7 +179,7 @@ fn timed<K: evenkeel_runtime::kernels::Kernels>(model: &Model, inputs: &[i8], ke
 
 fn table(out: &Value) -> Result<()> {
     let number = |v: &Value| v.as_u64().unwrap_or(0);
-    println!(
+    say!(
         "{} on {} ({} kernels), {} per inference:",
         out["file"].as_str().unwrap_or(""),
         out["target"].as_str().unwrap_or(""),
@@ -189,7 +189,7 @@ fn table(out: &Value) -> Result<()> {
     for l in out["layers"].as_array().into_iter().flatten() {
         let (macs, count) = (number(&l["macs"]), number(&l["count"]));
         let per = if macs > 0 { format!("{:.2}/MAC", count as f64 / macs as f64) } else { String::new() };
-        println!(
+        say!(
             "  {:<34} {:<14} {:>14} MACs {:>14} {per}",
             l["name"].as_str().unwrap_or(""),
             l["op"].as_str().unwrap_or(""),
@@ -197,7 +197,7 @@ fn table(out: &Value) -> Result<()> {
             thousands(count)
         );
     }
-    println!(
+    say!(
         "total {} {}, arena {} bytes, file {} bytes",
         thousands(number(&out["total"])),
         out["unit"].as_str().unwrap_or(""),
@@ -205,7 +205,7 @@ fn table(out: &Value) -> Result<()> {
         thousands(number(&out["bytes"]))
     );
     if out.get("equal_bytes").is_some() {
-        println!("outputs of {} inputs are equal to the host's, byte for byte", number(&out["inferences"]));
+        say!("outputs of {} inputs are equal to the host's, byte for byte", number(&out["inferences"]));
     }
     Ok(())
 }

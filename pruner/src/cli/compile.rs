@@ -60,7 +60,7 @@ impl Compile {
                 &json!({"file": self.output, "bytes": lowered.bytes.len(), "arena": lowered.arena, "macs": lowered.macs}),
             );
         }
-        println!(
+        say!(
             "{}: {} bytes, arena {} bytes, {} MACs",
             self.output.display(),
             thousands(lowered.bytes.len() as u64),

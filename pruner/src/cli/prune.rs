@@ -138,7 +138,7 @@ impl Prune {
             files::write(&self.output, &lowered.bytes)?;
         }
         if self.json {
-            println!("{}", report.json()?)
+            say!("{}", report.json()?)
         } else {
             self.print(&report, &page)
         }
@@ -239,10 +239,10 @@ impl Prune {
     fn print(&self, r: &Report, page: &std::path::Path) {
         for l in &r.budget {
             let limit = l.limit.map_or_else(|| "no limit".to_owned(), |v| format!("limit {}", thousands(v)));
-            println!("{:<6} {:>12} of {:>12} dense, {limit}", l.name, thousands(l.value), thousands(l.dense));
+            say!("{:<6} {:>12} of {:>12} dense, {limit}", l.name, thousands(l.value), thousands(l.dense));
         }
-        println!("{}", fair::table(&r.verdict));
-        println!("report: {}", page.display());
+        say!("{}", fair::table(&r.verdict));
+        say!("report: {}", page.display());
     }
 }
 

@@ -27,9 +27,9 @@ impl Report {
             files::write(out, report::html(&r)?.as_bytes())?;
         }
         if self.json {
-            println!("{}", r.json()?);
+            say!("{}", r.json()?);
         } else {
-            println!("{}", fair::table(&r.verdict));
+            say!("{}", fair::table(&r.verdict));
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ impl Synth {
                 &json!({"file": self.output, "rows": rows, "subjects": spec.subjects, "seed": spec.seed}),
             );
         }
-        println!(
+        say!(
             "{}: {} rows of {} subjects, groups `site` and `age_band`, clusters `subject`",
             self.output.display(),
             thousands(rows as u64),

@@ -84,7 +84,7 @@ impl Train {
                 &json!({"file": self.output, "arch": self.arch, "metric": metric.to_string(), "selection": value, "macs": trained.macs(), "params": trained.params()}),
             );
         }
-        println!(
+        say!(
             "{}: {} on val {value:.3}, {} MACs, {} parameters",
             self.output.display(),
             metric,
