@@ -178,16 +178,3 @@ pub fn int8_classes(model: &Model, rows: &Rows) -> Result<Vec<usize>> {
     let k = y.len() / rows.len().max(1);
     Ok(set::classes(&y.iter().map(|v| *v as f32).collect::<Vec<_>>(), k.max(1)))
 }
-
-/// Overwrites a file by way of a temporary one beside it, so that a reader sees the old or the new bytes.
-///
-/// # Errors
-/// Names the file.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).context("cannot write beside it").map_err(|e| e.at(path))?;
-    file.write_all(bytes).context("cannot write").map_err(|e| e.at(path))?;
-    file.persist(path).map_err(|e| Error::new(format!("cannot write: {}", e.error)).at(path))?;
-    Ok(())
-}

@@ -286,6 +286,19 @@ impl Contract {
         Ok(c)
     }
 
+    /// The contract with another input normalisation. Where it differs, the text that the file will carry is
+    /// written anew, so that a later check normalises as this one did.
+    ///
+    /// # Errors
+    /// When the contract cannot be written as TOML.
+    pub fn with_input(mut self, input: InputNorm) -> Result<Self> {
+        if input != self.input {
+            self.input = input;
+            self.text = toml::to_string(&self).context("cannot write the contract")?;
+        }
+        Ok(self)
+    }
+
     fn check(&self) -> Result<()> {
         let f = &self.fairness;
         let within = |name: &str, v: f64, lo: f64, hi: f64| {
@@ -340,6 +353,16 @@ mod tests {
         assert_eq!(c.budget.macs.unwrap().resolve(1001), 400);
         assert_eq!(c.budget.flash.unwrap().resolve(0), 65536);
         assert_eq!(c.budget.ram.unwrap().resolve(0), 24000);
+    }
+
+    #[test]
+    fn another_input_is_in_the_text() {
+        let c = Contract::parse(&format!("{MINIMAL}[budget]\nmacs = \"40%\"\n")).unwrap();
+        assert_eq!(c.clone().with_input(c.input.clone()).unwrap().text, c.text);
+        let other = InputNorm { scale: 0.5, mean: vec![0.25], std: vec![2.0] };
+        let changed = c.with_input(other).unwrap();
+        let again = Contract::parse(&changed.text).unwrap();
+        assert_eq!(again, changed);
     }
 
     #[test]

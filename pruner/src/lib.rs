@@ -7,6 +7,7 @@ pub mod couple;
 pub mod data;
 pub mod error;
 pub mod fair;
+pub mod files;
 pub mod graph;
 pub mod lower;
 pub mod net;
@@ -15,5 +16,7 @@ pub mod progress;
 pub mod prune;
 pub mod quant;
 pub mod report;
+#[cfg(test)]
+mod testing;
 
 pub use error::{Context, Error, Result};

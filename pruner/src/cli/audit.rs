@@ -51,7 +51,7 @@ impl Audit {
         if self.json {
             print_json(&a)
         } else {
-            print!("{}", audit_table(&a));
+            say!("{}", audit_table(&a).trim_end());
             Ok(())
         }
     }

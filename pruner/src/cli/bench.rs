@@ -28,7 +28,7 @@ enum Target {
 /// Measures a .keel file per layer and in all.
 #[derive(Args)]
 #[command(
-    after_help = "Example: evenkeel bench model.keel --target cortex-m4 --data set.npz --rows 200\nWith --data, rows of `val` are the inputs, and on the emulator their output bytes are compared with the host's."
+    after_help = "Example: evenkeel bench model.keel --target cortex-m4 --data set.npz --rows 200\nWith --data, rows of `test` are the inputs, and on the emulator their output bytes are compared with the host's."
 )]
 pub struct Bench {
     /// The .keel file
@@ -76,7 +76,7 @@ impl Bench {
             return Ok((0..self.rows.unwrap_or(1).max(1) * width).map(|_| rng.random()).collect());
         };
         let (shape, x) = match data::load(path) {
-            Ok(data) => ([&[data.select.len()], &data.select.sample[..]].concat(), data.select.x),
+            Ok(data) => ([&[data.verdict.len()], &data.train.sample[..]].concat(), data.verdict.unlabelled()),
             Err(with_splits) => data::load_array(path, Some("x")).map_err(|_| with_splits)?,
         };
         let rows = chain::rows_of(model, &shape).map_err(|e| e.at(path))?.min(self.rows.unwrap_or(1).max(1));
@@ -179,7 +179,7 @@ fn timed<K: evenkeel_runtime::kernels::Kernels>(model: &Model, inputs: &[i8], ke
 
 fn table(out: &Value) -> Result<()> {
     let number = |v: &Value| v.as_u64().unwrap_or(0);
-    println!(
+    say!(
         "{} on {} ({} kernels), {} per inference:",
         out["file"].as_str().unwrap_or(""),
         out["target"].as_str().unwrap_or(""),
@@ -189,7 +189,7 @@ fn table(out: &Value) -> Result<()> {
     for l in out["layers"].as_array().into_iter().flatten() {
         let (macs, count) = (number(&l["macs"]), number(&l["count"]));
         let per = if macs > 0 { format!("{:.2}/MAC", count as f64 / macs as f64) } else { String::new() };
-        println!(
+        say!(
             "  {:<34} {:<14} {:>14} MACs {:>14} {per}",
             l["name"].as_str().unwrap_or(""),
             l["op"].as_str().unwrap_or(""),
@@ -197,7 +197,7 @@ fn table(out: &Value) -> Result<()> {
             thousands(count)
         );
     }
-    println!(
+    say!(
         "total {} {}, arena {} bytes, file {} bytes",
         thousands(number(&out["total"])),
         out["unit"].as_str().unwrap_or(""),
@@ -205,7 +205,7 @@ fn table(out: &Value) -> Result<()> {
         thousands(number(&out["bytes"]))
     );
     if out.get("equal_bytes").is_some() {
-        println!("outputs of {} inputs are equal to the host's, byte for byte", number(&out["inferences"]));
+        say!("outputs of {} inputs are equal to the host's, byte for byte", number(&out["inferences"]));
     }
     Ok(())
 }

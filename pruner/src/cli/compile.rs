@@ -6,6 +6,7 @@ use evenkeel::chain;
 use evenkeel::contract::InputNorm;
 use evenkeel::data::{self, batch::Normaliser};
 use evenkeel::error::{Error, Result};
+use evenkeel::files;
 use evenkeel::lower::{Extras, lower};
 use evenkeel::net::{Set, device};
 use serde_json::json;
@@ -53,13 +54,13 @@ impl Compile {
         }
         let q = chain::quantised(&graph, &set, &input, &device("cpu")?).map_err(|e| e.at(&self.model))?;
         let lowered = lower(&q, &Extras::default())?;
-        chain::write_file(&self.output, &lowered.bytes)?;
+        files::write(&self.output, &lowered.bytes)?;
         if self.json {
             return print_json(
                 &json!({"file": self.output, "bytes": lowered.bytes.len(), "arena": lowered.arena, "macs": lowered.macs}),
             );
         }
-        println!(
+        say!(
             "{}: {} bytes, arena {} bytes, {} MACs",
             self.output.display(),
             thousands(lowered.bytes.len() as u64),

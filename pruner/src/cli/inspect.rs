@@ -49,7 +49,7 @@ impl Inspect {
                 &json!({"file": path, "macs": graph.macs(), "params": graph.params(), "layers": layers, "channel_groups": classes}),
             );
         }
-        println!(
+        say!(
             "{}: {} → {}, {} MACs, {} parameters",
             path.display(),
             graph.input_shape(),
@@ -58,7 +58,7 @@ impl Inspect {
             thousands(graph.params() as u64)
         );
         for (i, n) in graph.nodes.iter().enumerate() {
-            println!(
+            say!(
                 "  {:<34} {:<14} {:>14} {:>14}",
                 n.name,
                 n.op.name(),
@@ -66,10 +66,10 @@ impl Inspect {
                 thousands(graph.macs_of(i) as u64)
             );
         }
-        println!("coupled channel groups:");
+        say!("coupled channel groups:");
         for c in &coupling.classes {
             let note = c.frozen.as_ref().map_or(String::new(), |r| format!("  not prunable: {r}"));
-            println!(
+            say!(
                 "  {:<34} {:>5} channels, {} producers, {} consumers{note}",
                 c.name,
                 c.channels,
@@ -94,7 +94,7 @@ impl Inspect {
                 &json!({"file": path, "bytes": model.file_len(), "arena": model.arena_len(), "macs": macs, "layers": layers, "contract": model.contract(), "certificate": groups}),
             );
         }
-        println!(
+        say!(
             "{}: {} bytes, arena {} bytes, {} MACs",
             path.display(),
             thousands(model.file_len() as u64),
@@ -102,7 +102,7 @@ impl Inspect {
             thousands(macs)
         );
         for (i, o) in ops.iter().enumerate() {
-            println!(
+            say!(
                 "  {:<34} {:<14} {:>16} {:>14}",
                 model.name(o.name),
                 o.code_name(),
@@ -111,14 +111,14 @@ impl Inspect {
             );
         }
         if let Some((head, groups)) = certificate {
-            println!(
+            say!(
                 "certificate: {} at confidence {}{}",
                 verdict_name(head.verdict),
                 head.confidence,
                 if head.unproven != 0 { " (exported with --allow-unproven)" } else { "" }
             );
             for g in groups {
-                println!(
+                say!(
                     "  {:<30} n {:>6}  dense {:.3}  f32 {:.3}  int8 {:.3}  excess drop {:+.3} (≤ {:.3})",
                     model.name(g.name),
                     g.n,
@@ -132,11 +132,11 @@ impl Inspect {
         }
         if let Some((_, floors)) = model.monitor() {
             for f in floors {
-                println!("monitor: {} has the floor {:.3}", model.name(f.name), f.floor as f64 / f64::from(1 << 26));
+                say!("monitor: {} has the floor {:.3}", model.name(f.name), f.floor as f64 / f64::from(1 << 26));
             }
         }
         if !model.contract().is_empty() {
-            println!("contract:\n{}", model.contract().trim_end());
+            say!("contract:\n{}", model.contract().trim_end());
         }
         Ok(())
     }

@@ -2,6 +2,16 @@
 //!
 //! Exit codes: 0 done (and, where a verdict is made, PASS), 1 a verdict that is not PASS, 2 an error.
 
+/// `println!` that ends the program quietly when nobody reads any more (`evenkeel inspect … | head`).
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        if writeln!(std::io::stdout(), $($text)*).is_err() {
+            std::process::exit(0);
+        }
+    }};
+}
+
 mod audit;
 mod bench;
 mod compile;
@@ -104,7 +114,7 @@ fn folder_is_there(output: &Path) -> Result<()> {
 
 /// Prints a value as JSON on standard output.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value).map_err(Error::new)?);
+    say!("{}", serde_json::to_string_pretty(value).map_err(Error::new)?);
     Ok(())
 }
 
@@ -113,7 +123,7 @@ fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);

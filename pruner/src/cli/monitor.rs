@@ -176,17 +176,17 @@ impl Simulate {
             );
         }
         for line in log {
-            println!("  device | {line}");
+            say!("  device | {line}");
         }
         if self.target == Target::CortexM4 {
-            println!("monitor states on the device and on this host are equal, byte for byte");
+            say!("monitor states on the device and on this host are equal, byte for byte");
         }
         for (i, s) in states.iter().enumerate() {
             let alarm = match s.first_alarm {
                 0 => "no alarm".to_owned(),
                 at => format!("ALARM at event {at}"),
             };
-            println!(
+            say!(
                 "  {:<30} {:>5} of {:>5} right ({:.3}), floor {:.3}: {alarm}",
                 name(i),
                 s.correct,

@@ -7,6 +7,7 @@ use evenkeel::chain::{self, Prepared};
 use evenkeel::contract::Contract;
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict, verdict};
+use evenkeel::files;
 use evenkeel::graph::Graph;
 use evenkeel::lower::{Cost, lower};
 use evenkeel::net::{Net, Set, device, set};
@@ -86,8 +87,9 @@ impl Prune {
     pub fn run(&self) -> Result<ExitCode> {
         let options = self.options()?;
         folder_is_there(&self.output)?;
-        let mut contract = Contract::load(&self.contract)?;
-        contract.input = self.input.apply(&contract.input)?;
+        let contract = Contract::load(&self.contract)?;
+        let input = self.input.apply(&contract.input)?;
+        let contract = contract.with_input(input)?;
         let dense = chain::load_network(&self.model)?;
         let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
         fair::verdict::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;
@@ -133,10 +135,10 @@ impl Prune {
         let page = self.output.with_extension("report.html");
         report.save(&page)?;
         if passed || self.allow_unproven {
-            chain::write_file(&self.output, &lowered.bytes)?;
+            files::write(&self.output, &lowered.bytes)?;
         }
         if self.json {
-            println!("{}", report.json()?)
+            say!("{}", report.json()?)
         } else {
             self.print(&report, &page)
         }
@@ -237,10 +239,10 @@ impl Prune {
     fn print(&self, r: &Report, page: &std::path::Path) {
         for l in &r.budget {
             let limit = l.limit.map_or_else(|| "no limit".to_owned(), |v| format!("limit {}", thousands(v)));
-            println!("{:<6} {:>12} of {:>12} dense, {limit}", l.name, thousands(l.value), thousands(l.dense));
+            say!("{:<6} {:>12} of {:>12} dense, {limit}", l.name, thousands(l.value), thousands(l.dense));
         }
-        println!("{}", fair::table(&r.verdict));
-        println!("report: {}", page.display());
+        say!("{}", fair::table(&r.verdict));
+        say!("report: {}", page.display());
     }
 }
 

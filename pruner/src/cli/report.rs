@@ -3,7 +3,7 @@
 use super::prune::read_report;
 use clap::Args;
 use evenkeel::error::Result;
-use evenkeel::{chain, fair, report};
+use evenkeel::{fair, files, report};
 use std::path::PathBuf;
 
 /// Makes the HTML page of a report from its JSON, or prints its verdict.
@@ -24,12 +24,12 @@ impl Report {
     pub fn run(&self) -> Result<()> {
         let r = read_report(&self.report)?;
         if let Some(out) = &self.output {
-            chain::write_file(out, report::html(&r)?.as_bytes())?;
+            files::write(out, report::html(&r)?.as_bytes())?;
         }
         if self.json {
-            println!("{}", r.json()?);
+            say!("{}", r.json()?);
         } else {
-            println!("{}", fair::table(&r.verdict));
+            say!("{}", fair::table(&r.verdict));
         }
         Ok(())
     }

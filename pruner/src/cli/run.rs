@@ -49,7 +49,7 @@ impl Run {
         }
         for (i, (class, outputs)) in classes.iter().zip(&real).enumerate() {
             let shown: Vec<String> = outputs.iter().take(16).map(|v| format!("{v:.3}")).collect();
-            println!("{i}: class {class}  [{}{}]", shown.join(", "), if outputs.len() > 16 { ", …" } else { "" });
+            say!("{i}: class {class}  [{}{}]", shown.join(", "), if outputs.len() > 16 { ", …" } else { "" });
         }
         Ok(())
     }

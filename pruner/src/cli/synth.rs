@@ -36,7 +36,6 @@ impl Synth {
             subjects: self.subjects.unwrap_or(base.subjects),
             rows_per_subject: self.rows_per_subject.unwrap_or(base.rows_per_subject),
             seed: self.seed,
-            ..base
         };
         let parts = synth::generate(&spec)?;
         data::save(&self.output, &parts)?;
@@ -46,7 +45,7 @@ impl Synth {
                 &json!({"file": self.output, "rows": rows, "subjects": spec.subjects, "seed": spec.seed}),
             );
         }
-        println!(
+        say!(
             "{}: {} rows of {} subjects, groups `site` and `age_band`, clusters `subject`",
             self.output.display(),
             thousands(rows as u64),

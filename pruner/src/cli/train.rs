@@ -8,8 +8,9 @@ use evenkeel::data;
 use evenkeel::error::{Error, Result};
 use evenkeel::fair::metrics;
 use evenkeel::net::{Net, device, optimise::Schedule, set, zoo};
+use evenkeel::onnx;
 use evenkeel::progress::Stop;
-use evenkeel::{onnx, prune};
+use evenkeel::prune::schedule::{Training, train};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -71,10 +72,10 @@ impl Train {
             decay: 1e-4,
             eval_every: epoch,
         };
-        let trained =
-            prune::schedule::train(&graph, &p.train, &p.select, metric, &schedule, self.seed, &device, &stop)?;
+        let how = Training { metric, schedule, seed: self.seed, device };
+        let trained = train(&graph, &p.train, &p.select, &how, &stop)?;
         onnx::save(&trained, &self.output)?;
-        let logits = p.select.logits(&Net::new(&trained, &device), &Stop::default())?;
+        let logits = p.select.logits(&Net::new(&trained, &how.device), &Stop::default())?;
         let predicted = set::classes(&logits, trained.output_shape().len());
         let all: Vec<usize> = (0..p.select.len()).collect();
         let value = metrics::value(metric, &p.select.y, &predicted, &all).unwrap_or(f64::NAN);
@@ -83,7 +84,7 @@ impl Train {
                 &json!({"file": self.output, "arch": self.arch, "metric": metric.to_string(), "selection": value, "macs": trained.macs(), "params": trained.params()}),
             );
         }
-        println!(
+        say!(
             "{}: {} on val {value:.3}, {} MACs, {} parameters",
             self.output.display(),
             metric,

@@ -79,7 +79,7 @@ impl Verify {
         if self.json {
             print_json(&with_file(&v, &self.file_facts(model, contract))?)?
         } else {
-            println!("{}", fair::table(&v))
+            say!("{}", fair::table(&v))
         }
         Ok(outcome)
     }
@@ -164,17 +164,17 @@ impl Verify {
     }
 
     fn print(&self, model: &Model, head: &CertificateHead, groups: &[CertificateGroup]) {
-        println!(
+        say!(
             "{}: {} bytes, arena {} bytes",
             self.model.display(),
             thousands(model.file_len() as u64),
             thousands(model.arena_len() as u64)
         );
-        println!("int8 results on {} rows equal the certificate's, group by group", thousands(head.n.into()));
+        say!("int8 results on {} rows equal the certificate's, group by group", thousands(head.n.into()));
         for g in groups {
             let upper =
                 if g.excess_drop_upper.is_finite() { format!("{:.3}", g.excess_drop_upper) } else { "no bound".into() };
-            println!(
+            say!(
                 "  {:<30} n {:>6}  dense {:.3}  f32 {:.3}  int8 {:.3}  excess drop {:+.3} (≤ {upper})  {}",
                 model.name(g.name),
                 g.n,
@@ -185,7 +185,7 @@ impl Verify {
                 verdict_name(g.verdict)
             );
         }
-        println!(
+        say!(
             "{} at confidence {}{}",
             verdict_name(head.verdict),
             head.confidence,

@@ -103,7 +103,7 @@ impl Rows {
     }
 }
 
-/// The rows that a verdict is made on. Nothing can read them but [`crate::fair`], which consumes them.
+/// The rows that a verdict is made on. Nothing can read their labels but [`crate::fair`], which consumes them.
 #[derive(Debug)]
 pub struct VerdictSplit(Rows);
 
@@ -111,6 +111,12 @@ impl VerdictSplit {
     /// Opens the split for the one verdict.
     pub(crate) fn open(self) -> Rows {
         self.0
+    }
+
+    /// The inputs alone, without labels and groups: enough to compare the bytes of two machines on rows that nobody
+    /// has trained on, not enough to choose by.
+    pub fn unlabelled(self) -> Vec<f32> {
+        self.0.x
     }
 
     /// Number of rows (a count gives nothing away).

@@ -4,6 +4,7 @@ use super::archive::{Member, members};
 use super::npy::{self, Array};
 use super::{Column, Data, Rows, VerdictSplit};
 use crate::error::{Context, Error, Result};
+use crate::files;
 use npyz::zip::{CompressionMethod, DateTime, ZipWriter, write::FileOptions};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
@@ -234,19 +235,7 @@ pub struct Parts {
 /// Names the file and what failed, or the part whose length does not fit.
 pub fn save(path: &Path, parts: &Parts) -> Result<()> {
     let bytes = to_bytes(parts).map_err(|e| e.at(path))?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        // A temporary file is private; a data set gets what the user's umask allows.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(&bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().context("cannot write the file").map_err(|e| e.at(path))
+    files::write(path, &bytes)
 }
 
 /// The bytes that [`save`] writes: a zip archive without compression and with fixed times.

@@ -5,13 +5,6 @@ use super::*;
 use npyz::zip::{CompressionMethod, ZipWriter, write::FileOptions};
 use proptest::prelude::*;
 use std::io::{Cursor, Write};
-use std::path::PathBuf;
-
-fn shared_dir() -> Option<PathBuf> {
-    let near = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
-    let dir = std::env::var_os("EVENKEEL_DATA").map_or_else(near, PathBuf::from);
-    dir.is_dir().then_some(dir)
-}
 
 fn zip_of(members: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
@@ -286,10 +279,7 @@ proptest! {
 
 #[test]
 fn shared_data_sets_load() {
-    let Some(dir) = shared_dir() else {
-        println!("skipped: no shared data");
-        return;
-    };
+    let Some(dir) = crate::testing::shared_dir() else { return };
     let specs = |s: &[&str]| s.iter().map(|s| s.to_string()).collect::<Vec<_>>();
     let names = |g: &GroupSet| g.groups.iter().map(|g| (g.name.clone(), g.rows.len())).collect::<Vec<_>>();
 

@@ -128,7 +128,7 @@ mod tests {
     /// The published table of Simon Says, recomputed from the authors' counts.
     #[test]
     fn shifts_equal_the_published_ones() {
-        let Some(dir) = crate::fair::shared_dir() else { return };
+        let Some(dir) = crate::testing::shared_dir() else { return };
         let text = std::fs::read_to_string(dir.join("golden/cev_sde_simon_says.json")).unwrap();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         let list = |v: &serde_json::Value| -> Vec<f64> { serde_json::from_value(v.clone()).unwrap() };

@@ -164,13 +164,13 @@ mod tests {
             let (y, p): (Vec<_>, Vec<_>) = yp.into_iter().unzip();
             let rows: Vec<usize> = (0..y.len()).collect();
             let m = confusion(&y, &p, &rows, 3);
-            let row = |c: usize| m[c].iter().sum::<usize>();
             let mut recalls = vec![];
-            for c in 0..3 {
-                let r = (row(c) > 0).then(|| m[c][c] as f64 / row(c) as f64);
+            for (c, counts) in m.iter().enumerate() {
+                let positives: usize = counts.iter().sum();
+                let r = (positives > 0).then(|| counts[c] as f64 / positives as f64);
                 prop_assert_eq!(value(Metric::Recall(c), &y, &p, &rows), r);
                 recalls.extend(r);
-                let negatives = y.len() - row(c);
+                let negatives = y.len() - positives;
                 let fp: usize = (0..3).filter(|k| *k != c).map(|k| m[k][c]).sum();
                 let f = (negatives > 0).then(|| fp as f64 / negatives as f64);
                 prop_assert_eq!(value(Metric::Fpr(c), &y, &p, &rows), f);

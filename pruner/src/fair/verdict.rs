@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(ankle.verdict, Outcome::Undecided);
         let v = judge(data().verdict, &contract(""), |rows| Ok(right(rows))).unwrap();
         assert!(v.groups.iter().any(|g| g.group == "site=wrist" && g.clusters.is_none() && g.verdict == Outcome::Pass));
-        assert!(v.groups.iter().all(|g| (g.entry == "site") == !g.group.contains('*')));
+        assert!(v.groups.iter().all(|g| (g.entry == "site") != g.group.contains('*')));
     }
 
     #[test]

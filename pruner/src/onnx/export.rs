@@ -1,10 +1,10 @@
 //! Writes a graph as an ONNX file that any runtime loads: operator set 17, a free batch axis, the file's own names.
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
+use crate::files;
 use crate::graph::{Graph, Op, Shape, Window};
 use onnx_ir::{AttributeProto, AttributeType, GraphProto, Message, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::Path;
 
 /// Operator set of the files.
@@ -17,12 +17,7 @@ const IR_VERSION: i64 = 8;
 /// # Errors
 /// When the graph cannot be written down, or the file cannot be written.
 pub fn save(graph: &Graph, path: &Path) -> Result<()> {
-    let bytes = to_bytes(graph).map_err(|e| e.at(path))?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).at(path)?;
-    file.write_all(&bytes).at(path)?;
-    file.persist(path).map_err(|e| e.error).at(path)?;
-    Ok(())
+    files::write(path, &to_bytes(graph).map_err(|e| e.at(path))?)
 }
 
 /// The bytes of the graph as an ONNX file. Sequences become 1-D convolutions again where the whole network is 1-D.

@@ -3,20 +3,10 @@
 use super::*;
 use crate::graph::eval::eval_output;
 use crate::graph::{Op, Shape, samples};
+use crate::testing::shared_dir;
 use onnx_ir::{AttributeProto, AttributeType, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use proptest::prelude::*;
 use std::path::PathBuf;
-
-fn shared_dir() -> Option<PathBuf> {
-    let near = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let dir = std::env::var_os("EVENKEEL_DATA").map_or(near, PathBuf::from);
-    if dir.is_dir() {
-        Some(dir)
-    } else {
-        println!("skipped: no shared data");
-        None
-    }
-}
 
 /// Every network with its golden numbers.
 fn shared_networks() -> Vec<(PathBuf, PathBuf)> {

@@ -286,25 +286,31 @@ fn with_norm(graph: &Graph, train: &Set, device: &Device) -> Result<Graph> {
     restore_norm(graph, &stats)
 }
 
+/// How to train a network from nothing.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// What the best network is chosen by, on selection rows.
+    pub metric: Metric,
+    /// How long and how fast.
+    pub schedule: Schedule,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Where to train.
+    pub device: Device,
+}
+
 /// Trains a network of the zoo from nothing: cross-entropy, best on the selection rows.
 ///
 /// # Errors
 /// When training failed.
-pub fn train(
-    graph: &Graph,
-    train: &Set,
-    selection: &Set,
-    metric: Metric,
-    schedule: &Schedule,
-    seed: u64,
-    device: &Device,
-    stop: &Stop,
-) -> Result<Graph> {
+pub fn train(graph: &Graph, train: &Set, selection: &Set, how: &Training, stop: &Stop) -> Result<Graph> {
+    let Training { metric, schedule, seed, device } = how;
+    let metric = *metric;
     if train.is_empty() || selection.is_empty() {
         return Err(Error::new("training needs rows in the splits `train` and `val`"));
     }
     let classes = graph.output_shape().len();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(*seed);
     let progress = bar("train", schedule.steps);
     let row_weight = row_weights(metric, &train.y, classes);
     let mut task = Task { train, teacher: None, row_weight: &row_weight, constraint: None };

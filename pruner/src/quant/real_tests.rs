@@ -6,18 +6,7 @@ use crate::graph::norm::fold_batch_norm;
 use crate::graph::tail::drop_softmax;
 use crate::graph::{Graph, eval::eval_output};
 use crate::lower::{Extras, cost, lower};
-use std::path::{Path, PathBuf};
-
-fn shared_dir() -> Option<PathBuf> {
-    let near = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let dir = std::env::var_os("EVENKEEL_DATA").map_or(near, PathBuf::from);
-    if dir.is_dir() {
-        Some(dir)
-    } else {
-        println!("skipped: no shared data");
-        None
-    }
-}
+use crate::testing::shared_dir;
 
 /// Share of rows in which the largest output is the same, and the error of outputs relative to their size (both as
 /// root mean squares).

@@ -10,8 +10,8 @@ pub use page::html;
 
 use crate::error::{Context, Result};
 use crate::fair::Verdict;
+use crate::files;
 use serde::{Deserialize, Serialize};
-use std::io::Write;
 use std::path::Path;
 
 /// All that a report says. As JSON, the verdict's keys stand at the top level and the budget is a map by name, as other
@@ -121,34 +121,14 @@ impl Report {
         serde_json::to_string_pretty(self).context("cannot write the report as JSON")
     }
 
-    /// Writes the page to `path` and the JSON beside it, with the extension `json`. Each is written to a temporary
-    /// file and renamed, so a reader never sees half of one.
+    /// Writes the page to `path` and the JSON beside it, with the extension `json`.
     ///
     /// # Errors
     /// Names the file that cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        write(path, &html(self)?)?;
-        write(&path.with_extension("json"), &self.json()?)
+        files::write(path, html(self)?.as_bytes())?;
+        files::write(&path.with_extension("json"), self.json()?.as_bytes())
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let put = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(text.as_bytes())?;
-        #[cfg(unix)]
-        {
-            // A temporary file is private; a report is for others to read.
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path)?;
-        Ok(())
-    };
-    put()
-        .context("cannot write the report")
-        .map_err(|e| e.at(path).help("check that the folder exists and is writable"))
 }
 
 /// `[{name, …}]` in Rust, `{name: {…}}` in JSON.

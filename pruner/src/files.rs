@@ -1,0 +1,61 @@
+//! Writing files: whole or not at all.
+
+use crate::error::{Context, Result};
+use std::io::Write;
+use std::path::Path;
+
+/// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it: whoever looks sees the old file or the
+/// new one, never half of one. Permissions are what the user's umask allows.
+///
+/// # Errors
+/// Names the file, and says what to check.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let put = || -> std::io::Result<()> {
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are private unless told otherwise.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    put()
+        .context("cannot write the file")
+        .map_err(|e| e.at(path).help("check that its folder exists, is writable and has space left"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_whole_files_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.keel");
+        write(&path, b"a longer first version").unwrap();
+        write(&path, b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let plain = dir.path().join("plain");
+            std::fs::write(&plain, b"").unwrap();
+            let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode();
+            assert_eq!(mode(&path), mode(&plain), "as the umask has it");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let e = write(&dir.path().join("no/model.keel"), b"x").unwrap_err().to_string();
+        assert!(e.contains("no/model.keel") && e.contains("folder"), "{e}");
+        // A folder in the place of the file: the temporary file goes away again.
+        assert!(write(dir.path(), b"x").is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
