@@ -56,7 +56,7 @@ pub fn fuzz(minutes: u64) -> Result<()> {
         std::fs::create_dir_all(&found).map_err(|e| format!("{}: {e}", found.display()))?;
         let mut c = fuzz(&["run"]);
         c.args(options).arg(target).args(folders).args(["--", "-timeout=20", "-rss_limit_mb=4096"]);
-        run(c.arg(format!("-max_total_time={}", minutes * 60)))?;
+        run(c.arg(format!("-max_total_time={}", minutes.max(1) * 60)))?;
     }
     Ok(())
 }
