@@ -128,7 +128,8 @@ fn a_changed_weight_breaks_the_certificate_or_changes_no_result() {
             b[span.start + span.len() / 2] ^= 0x80;
             repair(b);
         });
-        let found = code == Some(2) && said.contains("one.keel: the certificate is not true") && said.contains("help: ");
+        let found =
+            code == Some(2) && said.contains("one.keel: the certificate is not true") && said.contains("help: ");
         assert!(code == Some(0) || found, "{code:?} {said}");
     }
     let (code, said) = verify("blank.keel", &|b| {

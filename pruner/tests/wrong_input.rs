@@ -28,7 +28,10 @@ fn files_that_are_not_there() {
         desk.refused(line, &[file]);
     }
     desk.refused("synth -o none/set.npz", &["none/set.npz"]);
-    desk.refused(&format!("prune model.onnx --data set.npz --contract contract.toml -o none/small.keel {SHORT}"), &["none/"]);
+    desk.refused(
+        &format!("prune model.onnx --data set.npz --contract contract.toml -o none/small.keel {SHORT}"),
+        &["none/"],
+    );
     assert!(!desk.files().iter().any(|f| f.starts_with("new")), "{:?}", desk.files());
 }
 

@@ -5,7 +5,6 @@ use super::*;
 use npyz::zip::{CompressionMethod, ZipWriter, write::FileOptions};
 use proptest::prelude::*;
 use std::io::{Cursor, Write};
-use std::path::PathBuf;
 
 fn zip_of(members: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));

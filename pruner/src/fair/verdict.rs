@@ -262,6 +262,14 @@ pub fn judge_selection(rows: &Rows, contract: &Contract, predictions: &Predictio
     verdict(rows, contract, &entries(rows, contract)?, predictions)
 }
 
+/// Finds out early whether these rows, of the same data set as the verdict's, have all that the contract asks for.
+///
+/// # Errors
+/// As [`judge`].
+pub fn check(rows: &Rows, contract: &Contract) -> Result<()> {
+    entries(rows, contract).map(|_| ())
+}
+
 /// Groups per entry of the contract, once all that the contract asks of the data is known to be there.
 fn entries(rows: &Rows, contract: &Contract) -> Result<Vec<Entry>> {
     let fairness = &contract.fairness;
@@ -312,7 +320,7 @@ fn clusters(rows: &Rows, contract: &Contract) -> Result<Option<Vec<u32>>> {
 }
 
 fn verdict(rows: &Rows, contract: &Contract, entries: &[Entry], predictions: &Predictions) -> Result<Verdict> {
-    predictions.check(rows.len(), rows.classes)?;
+    predictions.check(rows.len())?;
     let fairness = &contract.fairness;
     let clusters = clusters(rows, contract)?;
     Ok(evaluate(&rows.y, entries, clusters.as_deref(), predictions, fairness))
