@@ -13,7 +13,7 @@ pub struct Shapes<'a> {
 }
 
 impl<'a> Shapes<'a> {
-    /// The shapes of `graph`, of which `coupling` is.
+    /// The shapes of a folded network `graph`, of which `coupling` is.
     pub fn new(graph: &Graph, coupling: &'a Coupling) -> Self {
         let channels = |id: usize| coupling.classes[coupling.class_of(id)].channels;
         let span = graph.nodes.iter().enumerate().map(|(id, node)| node.shape.c / channels(id)).collect();

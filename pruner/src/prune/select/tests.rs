@@ -3,6 +3,7 @@
 use super::*;
 use crate::couple::{couple, widths};
 use crate::graph::Shape;
+use crate::graph::norm::fold_batch_norm;
 use crate::graph::samples::{Builder, random_graph};
 use crate::prune::score::magnitude;
 use crate::prune::shrink::shrink;
@@ -41,7 +42,7 @@ proptest! {
     /// What is chosen keeps every limit in the network that is really shrunk, and is never empty.
     #[test]
     fn limits_hold(seed in any::<u64>(), share in 0.2f64..1.0, which in 0usize..3, uniform: bool) {
-        let graph = random_graph(seed);
+        let graph = fold_batch_norm(random_graph(seed));
         let Ok(dense) = Frame::default().cost(&graph) else { return Ok(()) };
         let part = |v: u64| Some((v as f64 * share) as u64);
         let mut limits = Limits::default();
