@@ -104,7 +104,6 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
     let mut lost = vec![0.0; scores.groups.len()];
     let mut now = frame.cost(shapes.graph())?;
     while !limits.hold(&now) {
-        let pull = pull(&lost);
         let mut best: Option<(f64, usize, Vec<usize>)> = None;
         for (i, class) in coupling.classes.iter().enumerate() {
             let (width, dense) = (kept[i].len(), dense_widths[i]);
@@ -112,14 +111,14 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
             if class.frozen.is_some() || width <= floor {
                 continue;
             }
-            let bundle = bundle(&kept[i], floor, rules, |u| weight(scores, &pull, i, u));
+            let bundle = bundle(&kept[i], floor, rules, |u| harm(&lost, &importance(scores, i, &[u])));
             let rank = match rules.policy {
                 Policy::Uniform => -(width as f64 / dense as f64),
                 Policy::WorstGroup => {
                     shapes.set(i, width - bundle.len());
                     let saved = saving(limits, &now, &frame.cost(shapes.graph())?, shapes.graph());
                     shapes.set(i, width);
-                    bundle.iter().map(|&u| weight(scores, &pull, i, u)).sum::<f64>() / saved.max(1e-12)
+                    harm(&lost, &importance(scores, i, &bundle)) / saved.max(1e-12)
                 }
             };
             if best.as_ref().is_none_or(|(b, ..)| rank < *b) {
@@ -127,9 +126,7 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
             }
         }
         let Some((_, i, bundle)) = best else { return Err(refusal(shapes.graph(), coupling, limits, &now, rules)) };
-        for (lost, group) in lost.iter_mut().zip(&scores.groups) {
-            *lost += bundle.iter().map(|&u| group[i][u]).sum::<f64>();
-        }
+        lost.iter_mut().zip(importance(scores, i, &bundle)).for_each(|(lost, added)| *lost += added);
         kept[i].retain(|u| !bundle.contains(u));
         shapes.set(i, kept[i].len());
         now = frame.cost(shapes.graph())?;
@@ -145,28 +142,36 @@ fn floor(graph: &Graph, class: &Class, dense: usize, rules: &Rules) -> usize {
     least.checked_next_multiple_of(rules.round_to).unwrap_or(dense).min(dense)
 }
 
-/// How much each group's loss counts now: the gradient of a smooth maximum over the groups' losses so far.
-/// (Minimising `max_g(lost_g + I_g) / saved` itself, as one would first write it, ignores `I_g` as soon as
-/// the losses so far outweigh it, and then only ever chases what saves most.)
-fn pull(lost: &[f64]) -> Vec<f64> {
-    let max = lost.iter().copied().fold(0.0, f64::max);
-    let p: Vec<f64> = lost.iter().map(|l| ((l - max) / (0.1 * max).max(1e-9)).exp()).collect();
-    let sum: f64 = p.iter().sum();
-    p.iter().map(|v| v / sum).collect()
+/// How much worse the worst group fares, smoothly, when channels go that matter `added` to each group:
+/// `τ ln Σ exp((lost + added) / τ) - τ ln Σ exp(lost / τ)`, `τ` a tenth of the worst loss so far.
+///
+/// (The plain maximum ignores `added` wherever the losses so far outweigh it, and then only ever chases what saves
+/// most. The derivative of the smooth one, which is its first order, ignores who has not lost anything yet, even
+/// where a single channel is all that a group has.)
+fn harm(lost: &[f64], added: &[f64]) -> f64 {
+    let worst = lost.iter().copied().fold(0.0, f64::max);
+    let tau = (0.1 * worst).max(1e-9);
+    let top = added.iter().copied().fold(0.0, f64::max) / tau;
+    let (mut before, mut after) = (0.0, 0.0);
+    for (lost, added) in lost.iter().zip(added) {
+        let e = ((lost - worst) / tau).exp();
+        before += e;
+        after += e * (added / tau - top).exp();
+    }
+    tau * (top + (after / before).ln())
 }
 
-/// A channel's importance to the groups, each counted by its pull.
-fn weight(scores: &Scores, pull: &[f64], class: usize, unit: usize) -> f64 {
-    pull.iter().zip(&scores.groups).map(|(p, group)| p * group[class][unit]).sum()
+/// What some channels of a class matter to each group.
+fn importance(scores: &Scores, class: usize, units: &[usize]) -> Vec<f64> {
+    scores.groups.iter().map(|group| units.iter().map(|&u| group[class][u]).sum()).collect()
 }
 
 /// The least important channels that bring a class down to the next multiple of the rounding.
-fn bundle(kept: &[usize], floor: usize, rules: &Rules, weight: impl Fn(usize) -> f64) -> Vec<usize> {
+fn bundle(kept: &[usize], floor: usize, rules: &Rules, harm: impl Fn(usize) -> f64) -> Vec<usize> {
     let next = ((kept.len() - 1) / rules.round_to * rules.round_to).max(floor);
-    let mut units = kept.to_vec();
-    units.sort_by(|&a, &b| weight(a).total_cmp(&weight(b)).then(a.cmp(&b)));
-    units.truncate(kept.len() - next);
-    units
+    let mut units: Vec<(f64, usize)> = kept.iter().map(|&u| (harm(u), u)).collect();
+    units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    units.into_iter().take(kept.len() - next).map(|(_, u)| u).collect()
 }
 
 /// Share of what is still over the limits that a step takes away, summed over the limits. RAM is a maximum

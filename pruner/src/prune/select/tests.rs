@@ -123,3 +123,17 @@ fn the_way_begins_at_the_dense_model_and_ends_at_the_limits() {
     assert_eq!(limits.on_the_way(&dense, 0.5), Limits { macs: Some(700), flash: Some(600), ram: None });
     assert_eq!(limits.on_the_way(&dense, 1.0), limits);
 }
+
+#[test]
+fn harm_is_to_the_worst_off_but_sees_what_would_make_another_worst() {
+    // Before anything is lost, the largest share decides.
+    assert!((harm(&[0.0, 0.0], &[0.1, 0.3]) - 0.3).abs() < 1e-6);
+    // A little more for the worst off counts whole, for the others hardly, but it counts.
+    assert!((harm(&[1.0, 0.0], &[0.01, 0.0]) - 0.01).abs() < 1e-4);
+    let other = harm(&[1.0, 0.0], &[0.0, 0.01]);
+    assert!(other > 0.0 && other < 1e-5, "{other}");
+    // What would cost another group all it has counts almost whole.
+    assert!((harm(&[0.001, 0.0], &[0.0, 1.0]) - 0.999).abs() < 1e-3);
+    // One group: the plain importance.
+    assert!((harm(&[0.5], &[0.2]) - 0.2).abs() < 1e-12);
+}
