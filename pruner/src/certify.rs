@@ -89,7 +89,8 @@ pub fn extras(
         dense_cost,
         groups: groups.collect(),
     };
-    let first = v.groups.iter().filter(|g| Some(&g.entry) == contract.fairness.groups.first());
+    // Of a group without rows nothing was certified, so there is nothing to watch.
+    let first = v.groups.iter().filter(|g| Some(&g.entry) == contract.fairness.groups.first() && g.rows > 0);
     let floors = first.map(|g| (g.group.clone(), (g.int8_interval[0] - TOLERANCE).clamp(0.05, 0.98)));
     Ok(Extras {
         contract: contract.text.clone(),
@@ -111,4 +112,93 @@ fn monitor(metric: Metric, floors: Vec<(String, f64)>) -> Result<Option<MonitorP
         Floor { name, floor: r.floor, correct: r.correct, wrong: r.wrong }
     });
     Ok(Some(MonitorPlan { threshold: head.threshold, q: head.q, floors: floors.collect() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Column, parse_groups};
+    use crate::fair::verdict::sample_verdict;
+    use crate::lower::lower;
+    use crate::quant::testing::quantised;
+    use evenkeel_runtime::Model;
+    use evenkeel_runtime::monitor::{GroupState, Monitor};
+
+    fn contract(metric: &str) -> Contract {
+        Contract::parse(&format!(
+            "[fairness]\ngroups = [\"sex\", \"band\"]\nmax_excess_drop = 0.1\nmetric = \"{metric}\"\n"
+        ))
+        .unwrap()
+    }
+
+    /// 300 rows of class 0 with two columns.
+    fn rows() -> Rows {
+        let column = |values: &[&str], by: usize| Column {
+            values: values.iter().map(|v| v.to_string()).collect(),
+            codes: (0..300).map(|i| (i / by % values.len()) as u32).collect(),
+        };
+        let columns = [("sex".to_owned(), column(&["f", "m"], 1)), ("band".to_owned(), column(&["old", "young"], 2))];
+        Rows { sample: vec![1], x: vec![0.5; 300], y: vec![0; 300], classes: 2, columns: columns.into() }
+    }
+
+    /// Extras before and after a verdict on rows of which every tenth gets worse.
+    fn both(metric: &str) -> (Extras, Extras, Verdict) {
+        let (contract, rows) = (contract(metric), rows());
+        let set = parse_groups(&rows, &contract.fairness.groups).unwrap();
+        let of = |entry: usize| set.of_entry(entry).into_iter().map(|g| set.groups[g].clone()).collect::<Vec<_>>();
+        let small = (0..300).map(|i| usize::from(i % 10 == 0)).collect();
+        let v = sample_verdict(&contract, vec![("sex", of(0)), ("band", of(1))], vec![0; 300], small);
+        let cost = Cost { macs: 5, flash: 6, ram: 7 };
+        let real = extras(&contract, &v, fingerprint(&rows), cost, true).unwrap();
+        (blank(&contract, &set).unwrap(), real, v)
+    }
+
+    #[test]
+    fn the_verdict_does_not_move_a_byte() {
+        for metric in ["accuracy", "recall:0"] {
+            let (before, after, _) = both(metric);
+            let (_, q, _) = quantised(4);
+            let (before, after) = (lower(&q, &before).unwrap(), lower(&q, &after).unwrap());
+            assert_eq!(before.cost(), after.cost(), "{metric}");
+            assert_ne!(before.bytes, after.bytes);
+        }
+    }
+
+    #[test]
+    fn the_file_carries_the_verdict_and_a_sound_monitor() {
+        let (_, after, v) = both("accuracy");
+        let (_, q, _) = quantised(4);
+        let bytes = lower(&q, &after).unwrap().bytes;
+        let model = Model::from_bytes(&bytes).unwrap();
+        let (head, groups) = model.certificate().unwrap();
+        assert_eq!((head.verdict, head.unproven, head.n), (outcome_code(v.verdict), 1, 300));
+        for (written, judged) in groups.iter().zip(&v.groups) {
+            assert_eq!((model.name(written.name), written.n as usize), (judged.group.as_str(), judged.n));
+            assert_eq!(Some(written.int8), judged.int8.map(|x| x as f32));
+        }
+        // Only the groups of the first entry are watched, each by its certified bound less the tolerance.
+        let (head, floors) = model.monitor().unwrap();
+        assert_eq!(floors.iter().map(|f| model.name(f.name)).collect::<Vec<_>>(), ["sex=f", "sex=m"]);
+        let mut states = [GroupState::default(); 2];
+        let mut monitor = Monitor::new(head, floors, &mut states).unwrap();
+        let ever = (0..1000).find_map(|_| monitor.observe(1, false).unwrap());
+        assert_eq!(ever.map(|a| a.group), Some(1));
+        assert!((0..1000).all(|i| monitor.observe(0, i % 10 != 0).unwrap().is_none()));
+    }
+
+    #[test]
+    fn other_metrics_have_no_monitor() {
+        let (before, after, _) = both("recall:0");
+        assert_eq!((before.monitor, after.monitor), (None, None));
+    }
+
+    #[test]
+    fn other_rows_have_another_fingerprint() {
+        let mut r = rows();
+        let first = fingerprint(&r);
+        r.y[7] = 1;
+        let second = fingerprint(&r);
+        r.x[0] = 0.25;
+        assert!(first != second && second != fingerprint(&r));
+    }
 }

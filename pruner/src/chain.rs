@@ -7,6 +7,7 @@ use crate::graph::Graph;
 use crate::graph::{norm::fold_batch_norm, tail::drop_softmax};
 use crate::net::{Net, Set, floats, set};
 use crate::onnx;
+use crate::progress::Stop;
 use crate::quant::{QGraph, Ranges, quantise};
 use burn::tensor::Device;
 use evenkeel_runtime::format::InputChannel;
@@ -48,17 +49,21 @@ impl Prepared {
     /// # Errors
     /// Names the file, and what does not fit the network or the groups.
     pub fn load(path: &Path, graph: &Graph, input: &InputNorm, groups: &[String]) -> Result<Self> {
-        let data = data::load(path)?;
-        Self::new(data, graph, input, groups).map_err(|e| e.at(path))
+        Self::new(data::load(path)?, graph, input, groups).map_err(|e| e.at(path))
     }
 
-    fn new(data: Data, graph: &Graph, input: &InputNorm, groups: &[String]) -> Result<Self> {
+    /// Prepares data for a network.
+    ///
+    /// # Errors
+    /// Says what does not fit the network or the groups.
+    pub fn new(data: Data, graph: &Graph, input: &InputNorm, groups: &[String]) -> Result<Self> {
         let classes = graph.output_shape().len();
         if data.train.classes > classes {
             return Err(Error::new(format!(
                 "array `y` has classes up to {}, the network has {classes} outputs",
                 data.train.classes - 1
-            )));
+            ))
+            .help("check that network and data belong together, and that classes are numbered from 0"));
         }
         for (name, rows) in [("train", &data.train), ("val", &data.select)] {
             if rows.is_empty() {
@@ -137,22 +142,44 @@ pub fn arena(model: &Model) -> Vec<u64> {
     vec![0; model.arena_len().div_ceil(8)]
 }
 
+/// Raw inputs for a file or a network, with their shape, the rows first: of a data set with splits what `split` takes
+/// (dimensions of a sample, then values), of any other `.npz` its array `name`, of a `.npy` what it holds.
+///
+/// # Errors
+/// Names the file and what is wrong in it.
+pub fn load_inputs(
+    path: &Path,
+    name: &str,
+    split: fn(Data) -> (Vec<usize>, Vec<f32>),
+) -> Result<(Vec<usize>, Vec<f32>)> {
+    if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz")) {
+        return data::load_array(path, None);
+    }
+    match data::load(path).map(split) {
+        Ok((sample, x)) => {
+            let width: usize = sample.iter().product();
+            Ok(([&[x.len() / width.max(1)], &sample[..]].concat(), x))
+        }
+        Err(with_splits) => data::load_array(path, Some(name)).map_err(|_| with_splits),
+    }
+}
+
 /// Outputs of an int8 file for raw rows in the user's order, `rows × outputs`, through the runtime.
 ///
 /// # Errors
 /// When the rows have not the shape that the file takes.
 pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
-    let input = model.input();
-    let want = (input.c * input.h * input.w) as usize;
-    if width != want {
+    let (input, out_len) = (model.input(), model.output().elements());
+    if width != input.elements() {
         return Err(Error::new(format!(
-            "samples have {width} values, the model takes {want} ({}×{}×{})",
-            input.c, input.h, input.w
+            "samples have {width} values, the model takes {} ({}×{}×{})",
+            input.elements(),
+            input.c,
+            input.h,
+            input.w
         )));
     }
-    let out = model.output();
-    let out_len = (out.c * out.h * out.w) as usize;
-    let rows = x.len() / width.max(1);
+    let rows = x.len() / width;
     let mut y = vec![0i8; rows * out_len];
     let per_task = rows.div_ceil(rayon::current_num_threads() * 4).max(1);
     y.par_chunks_mut(per_task * out_len).zip(x.par_chunks(per_task * width)).try_for_each(|(y, x)| {
@@ -174,7 +201,16 @@ pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
 /// # Errors
 /// As [`int8_outputs`].
 pub fn int8_classes(model: &Model, rows: &Rows) -> Result<Vec<usize>> {
-    let y = int8_outputs(model, &rows.x, rows.width())?;
-    let k = y.len() / rows.len().max(1);
-    Ok(set::classes(&y.iter().map(|v| *v as f32).collect::<Vec<_>>(), k.max(1)))
+    let y: Vec<f32> = int8_outputs(model, &rows.x, rows.width())?.into_iter().map(f32::from).collect();
+    Ok(set::classes(&y, model.output().elements()))
+}
+
+/// Classes that an f32 network gives raw rows.
+///
+/// # Errors
+/// When the rows have not the shape that the network takes.
+pub fn f32_classes(graph: &Graph, rows: &Rows, input: &InputNorm, device: &Device) -> Result<Vec<usize>> {
+    let set = Set::new(rows, &Normaliser::new(input, &rows.sample)?, graph)?;
+    let logits = set.logits(&Net::new(graph, device), &Stop::default())?;
+    Ok(set::classes(&logits, graph.output_shape().len()))
 }

@@ -1,6 +1,6 @@
 //! Writing files: whole or not at all.
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use std::io::Write;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use std::path::Path;
 /// # Errors
 /// Names the file, and says what to check.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let put = || -> std::io::Result<()> {
         let mut builder = tempfile::Builder::new();
         // Temporary files are private unless told otherwise.
@@ -25,6 +25,19 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     put()
         .context("cannot write the file")
         .map_err(|e| e.at(path).help("check that its folder exists, is writable and has space left"))
+}
+
+/// Finds out before long work whether there is a folder to write `path` into.
+///
+/// # Errors
+/// Names the folder.
+pub fn check_folder(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    if folder.is_dir() { Ok(()) } else { Err(Error::new("there is no such folder").at(folder).help("make it first")) }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -54,6 +67,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let e = write(&dir.path().join("no/model.keel"), b"x").unwrap_err().to_string();
         assert!(e.contains("no/model.keel") && e.contains("folder"), "{e}");
+        assert!(check_folder(&dir.path().join("no/model.keel")).unwrap_err().to_string().contains("no: "));
+        assert!(check_folder(&dir.path().join("model.keel")).is_ok() && check_folder(Path::new("model.keel")).is_ok());
         // A folder in the place of the file: the temporary file goes away again.
         assert!(write(dir.path(), b"x").is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -55,3 +55,25 @@ pub fn bar(what: &str, len: usize) -> ProgressBar {
     bar.set_message(what.to_owned());
     bar
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_who_has_the_wish_sees_it() {
+        let stop = Stop::default();
+        let (other, alone) = (stop.clone(), Stop::default());
+        assert!(!other.is_set() && other.check().is_ok());
+        stop.set();
+        assert!(other.is_set() && other.check().unwrap_err().to_string().contains("stopped"));
+        assert!(!alone.is_set(), "a wish of its own");
+    }
+
+    #[test]
+    fn a_bar_counts_to_its_length() {
+        let bar = bar("work", 3);
+        bar.inc(2);
+        assert_eq!((bar.position(), bar.length()), (2, Some(3)));
+    }
+}

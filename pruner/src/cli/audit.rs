@@ -6,7 +6,7 @@ use evenkeel::chain::{self, Prepared};
 use evenkeel::contract::InputNorm;
 use evenkeel::error::Result;
 use evenkeel::fair::audit::{AuditInput, audit, audit_table};
-use evenkeel::net::{Net, device};
+use evenkeel::net::{Net, Split, device};
 use evenkeel::progress::Stop;
 use evenkeel::prune::score::gradient_norms;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ impl Audit {
         let p = Prepared::load(&self.data, &graph, &self.input.apply(&InputNorm::default())?, &self.groups)?;
         let (cpu, stop) = (device("cpu")?, Stop::on_ctrl_c()?);
         let logits = p.select.logits(&Net::new(&graph, &cpu), &stop)?;
-        let norms = gradient_norms(&graph, &p.select, &p.select_groups, &cpu, self.seed, &stop)?;
+        let norms = gradient_norms(&graph, Split { set: &p.select, groups: &p.select_groups }, &cpu, self.seed, &stop)?;
         let classes = graph.output_shape().len();
         let a = audit(AuditInput {
             logits: &logits,

@@ -1,9 +1,10 @@
 //! `evenkeel bench`: time on this host, or instructions on the emulated Cortex-M4.
 
-use super::{print_json, thousands};
-use clap::{Args, ValueEnum};
+use super::{Target, firmware, print_json, thousands};
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use evenkeel::chain;
 use evenkeel::error::{Context, Error, Result};
-use evenkeel::{chain, data};
 use evenkeel_emulator::Job;
 use evenkeel_runtime::cast::MappedFile;
 use evenkeel_runtime::kernels::{Native, Portable};
@@ -15,15 +16,6 @@ use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Instant;
-
-/// What to measure on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Target {
-    /// This machine: nanoseconds
-    Host,
-    /// The emulated Cortex-M4: instructions
-    CortexM4,
-}
 
 /// Measures a .keel file per layer and in all.
 #[derive(Args)]
@@ -40,7 +32,7 @@ pub struct Bench {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Number of inputs (host: each runs at least 20 times)
-    #[arg(long)]
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     rows: Option<usize>,
     /// Use the portable kernels instead of the target's own
     #[arg(long)]
@@ -73,13 +65,10 @@ impl Bench {
         let width = model.input().elements();
         let Some(path) = &self.data else {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            return Ok((0..self.rows.unwrap_or(1).max(1) * width).map(|_| rng.random()).collect());
+            return Ok((0..self.rows.unwrap_or(1) * width).map(|_| rng.random()).collect());
         };
-        let (shape, x) = match data::load(path) {
-            Ok(data) => ([&[data.verdict.len()], &data.train.sample[..]].concat(), data.verdict.unlabelled()),
-            Err(with_splits) => data::load_array(path, Some("x")).map_err(|_| with_splits)?,
-        };
-        let rows = chain::rows_of(model, &shape).map_err(|e| e.at(path))?.min(self.rows.unwrap_or(1).max(1));
+        let (shape, x) = chain::load_inputs(path, "x", |data| (data.train.sample, data.verdict.unlabelled()))?;
+        let rows = chain::rows_of(model, &shape).map_err(|e| e.at(path))?.min(self.rows.unwrap_or(1));
         let mut out = vec![0; rows * width];
         for (q, x) in out.chunks_mut(width).zip(x.chunks(width)) {
             quantise_input(model, x, q).context("input")?;
@@ -88,22 +77,16 @@ impl Bench {
     }
 
     fn emulated(&self, model: &Model, bytes: &[u8], inputs: &[i8]) -> Result<Value> {
-        let firmware = evenkeel_emulator::find_firmware().ok_or_else(|| {
-            Error::new("the firmware for the emulator is not built")
-                .help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE")
-        })?;
+        let firmware = firmware()?;
         let job =
             Job { firmware: &firmware, model: bytes, inputs, labels: None, groups: None, portable: self.portable };
         let outcome = evenkeel_emulator::run(&job).map_err(Error::new)?;
         let host = host_outputs(model, inputs)?;
         if outcome.outputs != host {
-            let row = outcome
-                .outputs
-                .chunks(model.output().elements())
-                .zip(host.chunks(model.output().elements()))
-                .position(|(a, b)| a != b);
+            let width = model.output().elements();
+            let row = outcome.outputs.chunks(width).zip(host.chunks(width)).take_while(|(a, b)| a == b).count();
             return Err(Error::new(format!(
-                "the emulated device gives other bytes than this host, first at input {row:?}"
+                "the emulated device gives other bytes than this host, first at input {row}"
             ))
             .help("please report this: it breaks the promise of bit-exactness"));
         }

@@ -4,7 +4,7 @@ use super::{InputFlags, print_json, thousands};
 use clap::Args;
 use evenkeel::chain;
 use evenkeel::contract::InputNorm;
-use evenkeel::data::{self, batch::Normaliser};
+use evenkeel::data::batch::Normaliser;
 use evenkeel::error::{Error, Result};
 use evenkeel::files;
 use evenkeel::lower::{Extras, lower};
@@ -38,17 +38,10 @@ impl Compile {
     pub fn run(&self) -> Result<()> {
         let graph = chain::load_network(&self.model)?;
         let input = self.input.apply(&InputNorm::default())?;
-        let (sample, x) = match data::load(&self.data) {
-            Ok(d) => (d.train.sample, d.train.x),
-            Err(with_splits) => {
-                let npz = self.data.extension().is_some_and(|e| e == "npz");
-                let (shape, x) =
-                    data::load_array(&self.data, npz.then_some(self.array.as_str())).map_err(|_| with_splits)?;
-                (shape.get(1..).unwrap_or(&[]).to_vec(), x)
-            }
-        };
-        let norm = Normaliser::new(&input, &sample).map_err(|e| e.at(&self.data))?;
-        let set = Set::from_array(&sample, &x, &norm, &graph).map_err(|e| e.at(&self.data))?;
+        let (shape, x) = chain::load_inputs(&self.data, &self.array, |data| (data.train.sample, data.train.x))?;
+        let sample = shape.get(1..).unwrap_or(&[]);
+        let norm = Normaliser::new(&input, sample).map_err(|e| e.at(&self.data))?;
+        let set = Set::from_array(sample, &x, &norm, &graph).map_err(|e| e.at(&self.data))?;
         if set.is_empty() {
             return Err(Error::new("there is no row to calibrate on").at(&self.data));
         }

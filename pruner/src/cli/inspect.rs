@@ -1,6 +1,6 @@
 //! `evenkeel inspect`: what is in a network or a `.keel` file.
 
-use super::{print_json, thousands};
+use super::{certificate_line, floor, print_json, thousands};
 use clap::Args;
 use evenkeel::couple::couple;
 use evenkeel::error::{Context, Result};
@@ -117,22 +117,11 @@ impl Inspect {
                 head.confidence,
                 if head.unproven != 0 { " (exported with --allow-unproven)" } else { "" }
             );
-            for g in groups {
-                say!(
-                    "  {:<30} n {:>6}  dense {:.3}  f32 {:.3}  int8 {:.3}  excess drop {:+.3} (≤ {:.3})",
-                    model.name(g.name),
-                    g.n,
-                    g.dense,
-                    g.pruned,
-                    g.int8,
-                    g.excess_drop,
-                    g.excess_drop_upper
-                );
-            }
+            groups.iter().for_each(|g| say!("{}", certificate_line(&model, g)));
         }
         if let Some((_, floors)) = model.monitor() {
             for f in floors {
-                say!("monitor: {} has the floor {:.3}", model.name(f.name), f.floor as f64 / f64::from(1 << 26));
+                say!("monitor: {} has the floor {:.3}", model.name(f.name), floor(f));
             }
         }
         if !model.contract().is_empty() {

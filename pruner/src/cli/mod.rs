@@ -24,10 +24,13 @@ mod synth;
 mod train;
 mod verify;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use evenkeel::contract::InputNorm;
 use evenkeel::error::{Error, Result};
-use std::path::Path;
+use evenkeel_runtime::Model;
+use evenkeel_runtime::format::{CertificateGroup, FloorRecord, verdict_name};
+use evenkeel_runtime::monitor::ONE_Q26;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Makes trained networks smaller under a fairness contract.
@@ -99,17 +102,46 @@ impl InputFlags {
     }
 }
 
-/// Refuses an output whose folder is missing before any time is spent on it.
-///
-/// # Errors
-/// Names the file and its folder.
-fn folder_is_there(output: &Path) -> Result<()> {
-    match output.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() && !dir.is_dir() => {
-            Err(Error::new(format!("there is no folder {}", dir.display())).at(output).help("make it first"))
-        }
-        _ => Ok(()),
-    }
+/// Where to run a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// This machine
+    Host,
+    /// The emulated Cortex-M4; its results are compared with this machine's, byte for byte
+    CortexM4,
+}
+
+/// The firmware that the emulated device runs.
+fn firmware() -> Result<PathBuf> {
+    evenkeel_emulator::find_firmware().ok_or_else(|| {
+        Error::new("the firmware for the emulator is not built")
+            .help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE")
+    })
+}
+
+/// One group of a certificate, for people.
+fn certificate_line(model: &Model, g: &CertificateGroup) -> String {
+    let upper = if g.excess_drop_upper.is_finite() { format!("{:.3}", g.excess_drop_upper) } else { "no bound".into() };
+    format!(
+        "  {:<30} n {:>6}  dense {:.3}  f32 {:.3}  int8 {:.3}  excess drop {:+.3} (≤ {upper})  {}",
+        model.name(g.name),
+        g.n,
+        g.dense,
+        g.pruned,
+        g.int8,
+        g.excess_drop,
+        verdict_name(g.verdict)
+    )
+}
+
+/// A monitor's floor as a share.
+fn floor(f: &FloorRecord) -> f64 {
+    f64::from(f.floor) / f64::from(ONE_Q26)
+}
+
+/// An error unless a learning rate makes sense.
+fn check_rate(rate: f64) -> Result<()> {
+    if rate.is_finite() && rate > 0.0 { Ok(()) } else { Err(Error::new("--lr must be positive")) }
 }
 
 /// Prints a value as JSON on standard output.

@@ -1,7 +1,8 @@
 //! `evenkeel monitor`: the device monitor, tried out before it is in the field.
 
-use super::print_json;
-use clap::{Args, Subcommand, ValueEnum};
+use super::{Target, firmware, floor, print_json};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Subcommand};
 use evenkeel::chain;
 use evenkeel::contract::Contract;
 use evenkeel::data::{self, parse_groups, synth};
@@ -29,14 +30,6 @@ enum Command {
     Simulate(Simulate),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Target {
-    /// This machine
-    Host,
-    /// The emulated Cortex-M4; the states on both are compared byte for byte
-    CortexM4,
-}
-
 /// Streams labelled rows through a file and its monitor, and lets the sensor of one group go bad.
 #[derive(Args)]
 #[command(
@@ -49,7 +42,7 @@ struct Simulate {
     #[arg(long)]
     data: PathBuf,
     /// Labelled events in the stream
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 600, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     events: usize,
     /// The group whose sensor goes bad, e.g. site=ankle
     #[arg(long)]
@@ -69,6 +62,15 @@ struct Simulate {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What stands for a group that the monitor does not count, as on the device.
+const UNKNOWN: u8 = 255;
+
+/// A class as the device's batches hold it.
+fn label(class: usize) -> Result<u8> {
+    let byte = u8::try_from(class).ok().filter(|b| *b != UNKNOWN);
+    byte.ok_or_else(|| Error::new(format!("class {class}: the simulation takes classes below {UNKNOWN}")))
 }
 
 /// A stream: int8 inputs, labels, group of each.
@@ -124,7 +126,12 @@ impl Simulate {
         };
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let width = model.input().elements();
-        if rows.width() != width || rows.is_empty() {
+        if rows.is_empty() {
+            return Err(Error::new("array `split` has no row `val`")
+                .at(&self.data)
+                .help("the stream draws its rows from that split"));
+        }
+        if rows.width() != width {
             return Err(
                 Error::new(format!("samples have {} values, the model takes {width}", rows.width())).at(&self.data)
             );
@@ -138,18 +145,15 @@ impl Simulate {
                 synth::degrade(&mut x, &rows.sample, self.strength, &mut rng);
             }
             quantise_input(model, &x, q).context("input")?;
-            s.labels.push(rows.y[row].min(254) as u8);
-            s.groups.push(index[group].unwrap_or(255));
+            s.labels.push(label(rows.y[row])?);
+            s.groups.push(index[group].unwrap_or(UNKNOWN));
         }
         Ok(s)
     }
 
     /// Runs the stream on the device; gives its log.
     fn emulated(&self, bytes: &[u8], stream: &Stream, host: &[GroupState]) -> Result<Vec<String>> {
-        let firmware = evenkeel_emulator::find_firmware().ok_or_else(|| {
-            Error::new("the firmware for the emulator is not built")
-                .help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE")
-        })?;
+        let firmware = firmware()?;
         let job = Job {
             firmware: &firmware,
             model: bytes,
@@ -168,7 +172,7 @@ impl Simulate {
     fn print(&self, model: &Model, states: &[GroupState], events: u32, log: &[String]) -> Result<()> {
         let floors = model.monitor().map_or(&[][..], |m| m.1);
         let name = |i: usize| floors.get(i).map_or("", |f| model.name(f.name));
-        let floor = |i: usize| floors.get(i).map_or(0.0, |f| f.floor as f64 / f64::from(1 << 26));
+        let floor = |i: usize| floors.get(i).map_or(0.0, floor);
         if self.json {
             let groups: Vec<_> = states.iter().enumerate().map(|(i, s)| json!({"group": name(i), "n": s.n, "correct": s.correct, "floor": floor(i), "alarms": s.alarms, "first_alarm": s.first_alarm})).collect();
             return print_json(
@@ -209,7 +213,7 @@ fn host(model: &Model, stream: &Stream) -> Result<(Vec<GroupState>, u32)> {
     {
         session.input_mut().copy_from_slice(x);
         session.run();
-        if group != 255 {
+        if group != UNKNOWN {
             monitor.observe(group as usize, session.classify() == label as usize).context("monitor")?;
         }
     }

@@ -1,19 +1,18 @@
 //! `evenkeel prune`: the whole chain, from a dense network to a judged file.
 
-use super::{InputFlags, folder_is_there, thousands};
+use super::{InputFlags, check_rate, thousands};
 use clap::Args;
 use evenkeel::certify;
 use evenkeel::chain::{self, Prepared};
 use evenkeel::contract::Contract;
-use evenkeel::error::{Context, Error, Result};
-use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict, verdict};
+use evenkeel::error::{Error, Result};
+use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict};
 use evenkeel::files;
 use evenkeel::graph::Graph;
 use evenkeel::lower::{Cost, lower};
-use evenkeel::net::{Net, Set, device, set};
+use evenkeel::net::{Split, device};
 use evenkeel::onnx;
 use evenkeel::progress::Stop;
-use evenkeel::prune::schedule::Split;
 use evenkeel::prune::select::Frame;
 use evenkeel::prune::{Method, Options, Outcome, prune};
 use evenkeel::report::{BudgetLine, HistoryLine, LayerLine, Report};
@@ -26,7 +25,7 @@ use std::process::ExitCode;
 /// .report.json). A file whose verdict is not PASS is only written with --allow-unproven, and carries that.
 #[derive(Args)]
 #[command(
-    after_help = "Example: evenkeel prune model.onnx --data set.npz --contract contract.toml -o model.keel\nExit codes: 0 PASS, 1 FAIL or UNDECIDED, 2 an error."
+    after_help = "Example: evenkeel prune model.onnx --data set.npz --contract contract.toml -o model.keel\nExit codes: 0 PASS (or written with --allow-unproven), 1 FAIL or UNDECIDED, 2 an error."
 )]
 pub struct Prune {
     /// The dense ONNX network
@@ -86,13 +85,19 @@ pub struct Prune {
 impl Prune {
     pub fn run(&self) -> Result<ExitCode> {
         let options = self.options()?;
-        folder_is_there(&self.output)?;
         let contract = Contract::load(&self.contract)?;
         let input = self.input.apply(&contract.input)?;
         let contract = contract.with_input(input)?;
         let dense = chain::load_network(&self.model)?;
         let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
-        fair::verdict::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;
+        // All that would be found missing only at the end.
+        fair::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;
+        if p.data.verdict.is_empty() {
+            return Err(Error::new("array `split` has no row `test`")
+                .at(&self.data)
+                .help("the verdict is made on rows that nothing else has seen: put some people into `test`"));
+        }
+        files::check_folder(&self.output)?;
         let stop = Stop::on_ctrl_c()?;
         let norm = chain::input_channels(&contract.input);
         let frame = Frame { norm: norm.len(), extras: certify::blank(&contract, &p.select_groups)? };
@@ -115,26 +120,21 @@ impl Prune {
         let mut hash = [0; 2];
         let verdict = fair::judge(p.data.verdict, &contract, |rows| {
             hash = certify::fingerprint(rows);
-            let of = |graph: &Graph| -> Result<Vec<usize>> {
-                let set = Set::new(rows, &p.norm, graph)?;
-                Ok(set::classes(
-                    &set.logits(&Net::new(graph, &options.device), &Stop::default())?,
-                    graph.output_shape().len(),
-                ))
-            };
+            let of = |graph: &Graph| chain::f32_classes(graph, rows, &contract.input, &options.device);
             Ok(Predictions {
                 dense: of(&dense)?,
                 pruned: of(&outcome.graph)?,
                 int8: chain::int8_classes(&model, rows)?,
             })
         })?;
-        let passed = verdict.verdict == verdict::Outcome::Pass;
+        let passed = verdict.verdict == Judged::Pass;
         let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed)?)?;
         self.check_budget(&outcome, &lowered.cost())?;
         let report = self.report(verdict, &contract, &outcome, &lowered.cost(), &options);
         let page = self.output.with_extension("report.html");
         report.save(&page)?;
-        if passed || self.allow_unproven {
+        let written = passed || self.allow_unproven;
+        if written {
             files::write(&self.output, &lowered.bytes)?;
         }
         if self.json {
@@ -142,18 +142,14 @@ impl Prune {
         } else {
             self.print(&report, &page)
         }
-        if !passed && !self.allow_unproven {
+        if !written {
             eprintln!(
                 "{} was not written: the verdict is {}; to write it all the same, marked as unproven, add --allow-unproven",
                 self.output.display(),
                 report.verdict.verdict
             );
         }
-        Ok(if report.verdict.verdict == Judged::Pass || self.allow_unproven {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(1)
-        })
+        Ok(if written { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 
     fn options(&self) -> Result<Options> {
@@ -166,9 +162,10 @@ impl Prune {
         if let Some((name, _)) = at_least_one.iter().find(|(_, v)| *v == 0) {
             return Err(Error::new(format!("{name} must be at least 1")));
         }
-        if !(0.0..=1.0).contains(&self.min_share) || !self.lr.is_finite() || self.lr <= 0.0 {
-            return Err(Error::new("--min-share must be between 0 and 1, and --lr positive"));
+        if !(0.0..=1.0).contains(&self.min_share) {
+            return Err(Error::new("--min-share must be between 0 and 1"));
         }
+        check_rate(self.lr)?;
         Ok(Options {
             method: self.method,
             steps: self.steps,
@@ -201,7 +198,7 @@ impl Prune {
         let line = |name: &str, limit, dense, value| BudgetLine { name: name.to_owned(), limit, dense, value };
         let history = o.history.iter().enumerate().map(|(step, h)| HistoryLine {
             step,
-            macs: h.macs as f64 / dense.macs as f64,
+            macs: h.macs as f64 / dense.macs.max(1) as f64,
             overall: h.overall,
             worst: h.worst,
             max_excess_drop: h.max_excess_drop,
@@ -244,10 +241,4 @@ impl Prune {
         say!("{}", fair::table(&r.verdict));
         say!("report: {}", page.display());
     }
-}
-
-/// The file at a path as JSON text of a report.
-pub fn read_report(path: &std::path::Path) -> Result<Report> {
-    let text = std::fs::read_to_string(path).context("cannot read the report").map_err(|e| e.at(path))?;
-    Report::parse(&text).map_err(|e| e.at(path).help("reports are the .report.json files that `evenkeel prune` writes"))
 }

@@ -1,10 +1,9 @@
 //! `evenkeel report`: the page of a report again.
 
-use super::prune::read_report;
 use clap::Args;
-use evenkeel::error::Result;
+use evenkeel::error::{Context, Result};
 use evenkeel::{fair, files, report};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Makes the HTML page of a report from its JSON, or prints its verdict.
 #[derive(Args)]
@@ -22,7 +21,7 @@ pub struct Report {
 
 impl Report {
     pub fn run(&self) -> Result<()> {
-        let r = read_report(&self.report)?;
+        let r = read(&self.report)?;
         if let Some(out) = &self.output {
             files::write(out, report::html(&r)?.as_bytes())?;
         }
@@ -33,4 +32,11 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// Reads a report back.
+fn read(path: &Path) -> Result<report::Report> {
+    let text = std::fs::read_to_string(path).context("cannot read the report").map_err(|e| e.at(path))?;
+    report::Report::parse(&text)
+        .map_err(|e| e.at(path).help("reports are the .report.json files that `evenkeel prune` writes"))
 }

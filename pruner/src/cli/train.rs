@@ -1,16 +1,18 @@
 //! `evenkeel train`: a network of the zoo from nothing.
 
-use super::{InputFlags, folder_is_there, print_json, thousands};
+use super::{InputFlags, check_rate, print_json, thousands};
 use clap::Args;
 use evenkeel::chain::Prepared;
 use evenkeel::contract::{InputNorm, Metric};
 use evenkeel::data;
 use evenkeel::error::{Error, Result};
 use evenkeel::fair::metrics;
+use evenkeel::files;
+use evenkeel::net::train::{Training, train};
 use evenkeel::net::{Net, device, optimise::Schedule, set, zoo};
 use evenkeel::onnx;
 use evenkeel::progress::Stop;
-use evenkeel::prune::schedule::{Training, train};
+
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -56,17 +58,22 @@ pub struct Train {
 
 impl Train {
     pub fn run(&self) -> Result<()> {
-        folder_is_there(&self.output)?;
         let device = device(&self.device)?;
         let metric = Metric::try_from(self.metric.clone()).map_err(Error::new)?;
-        let rows = data::load(&self.data)?.train;
-        let graph = zoo::build(&self.arch, &rows.sample, rows.classes, self.seed).map_err(|e| e.at(&self.data))?;
+        check_rate(self.lr)?;
+        files::check_folder(&self.output)?;
+        let data = data::load(&self.data)?;
+        let (sample, classes) = (&data.train.sample, data.train.classes);
+        if let Some(class) = metric.class().filter(|c| *c >= classes) {
+            return Err(Error::new(format!("--metric names class {class}, the data has {classes} classes")));
+        }
+        let graph = zoo::build(&self.arch, sample, classes, self.seed).map_err(|e| e.at(&self.data))?;
         let input = self.input.apply(&InputNorm::default())?;
-        let p = Prepared::load(&self.data, &graph, &input, &[])?;
+        let p = Prepared::new(data, &graph, &input, &[]).map_err(|e| e.at(&self.data))?;
         let stop = Stop::on_ctrl_c()?;
         let epoch = p.train.len().div_ceil(self.batch.max(2));
         let schedule = Schedule {
-            steps: epoch * self.epochs.max(1),
+            steps: epoch.saturating_mul(self.epochs.max(1)),
             batch: self.batch.max(2),
             rate: self.lr,
             decay: 1e-4,

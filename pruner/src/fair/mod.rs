@@ -22,4 +22,4 @@ pub mod verdict;
 pub use audit::{Audit, GroupRisk, audit};
 pub use metrics::Predictions;
 pub use table::table;
-pub use verdict::{Outcome, Verdict, judge, judge_selection};
+pub use verdict::{Outcome, Verdict, check, judge, judge_selection};

@@ -262,10 +262,10 @@ pub fn judge_selection(rows: &Rows, contract: &Contract, predictions: &Predictio
     verdict(rows, contract, &entries(rows, contract)?, predictions)
 }
 
-/// Whether rows have all that a contract asks of data: a check before any time is spent on training.
+/// Finds out early whether these rows, of the same data set as the verdict's, have all that the contract asks for.
 ///
 /// # Errors
-/// Names the column or the class that is not there.
+/// As [`judge`].
 pub fn check(rows: &Rows, contract: &Contract) -> Result<()> {
     entries(rows, contract).map(|_| ())
 }
@@ -320,7 +320,7 @@ fn clusters(rows: &Rows, contract: &Contract) -> Result<Option<Vec<u32>>> {
 }
 
 fn verdict(rows: &Rows, contract: &Contract, entries: &[Entry], predictions: &Predictions) -> Result<Verdict> {
-    predictions.check(rows.len(), rows.classes)?;
+    predictions.check(rows.len())?;
     let fairness = &contract.fairness;
     let clusters = clusters(rows, contract)?;
     Ok(evaluate(&rows.y, entries, clusters.as_deref(), predictions, fairness))

@@ -1,7 +1,7 @@
 //! Rows made ready for a network: normalised inputs and labels, on the host.
 
 use super::{Net, floats};
-use crate::data::{Rows, batch::Normaliser};
+use crate::data::{GroupSet, Rows, batch::Normaliser};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Shape};
 use crate::progress::Stop;
@@ -17,6 +17,15 @@ pub struct Set {
     /// Class per row.
     pub y: Vec<usize>,
     width: usize,
+}
+
+/// Rows of one split with their groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Split<'a> {
+    /// The rows.
+    pub set: &'a Set,
+    /// Their groups.
+    pub groups: &'a GroupSet,
 }
 
 impl Set {

@@ -4,6 +4,7 @@
 //! contract as a constraint ([`constraint`]) → again, until the budget holds; then a longer recovery.
 
 pub mod constraint;
+pub mod norm;
 pub mod resize;
 pub mod schedule;
 pub mod score;

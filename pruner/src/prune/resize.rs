@@ -1,42 +1,120 @@
-//! Shapes of the network at other widths, without weights: what the search for what to prune asks for cost.
+//! Shapes of a network at other widths, without weights: what the search for what to prune asks for cost.
 
 use crate::couple::Coupling;
 use crate::graph::{Graph, Op};
 
-/// The graph without its weights; geometry only.
-pub fn skeleton(graph: &Graph) -> Graph {
-    let mut g = graph.clone();
-    for n in &mut g.nodes {
-        match &mut n.op {
-            Op::Conv(c) => (c.weight, c.bias) = (vec![], vec![]),
-            Op::Linear(l) => (l.weight, l.bias) = (vec![], vec![]),
-            _ => {}
-        }
-    }
-    g
+/// A network's shapes, whose classes can be set to any width of at least one. It has no weights.
+#[derive(Clone, Debug)]
+pub struct Shapes<'a> {
+    graph: Graph,
+    coupling: &'a Coupling,
+    /// Per node, features per channel of its class: more than one behind a Flatten.
+    span: Vec<usize>,
 }
 
-/// Sets the widths of all classes in a skeleton. Widths are at least one.
-pub fn resize(graph: &mut Graph, coupling: &Coupling, widths: &[usize]) {
-    for (class, &width) in coupling.classes.iter().zip(widths) {
+impl<'a> Shapes<'a> {
+    /// The shapes of a folded network `graph`, of which `coupling` is.
+    pub fn new(graph: &Graph, coupling: &'a Coupling) -> Self {
+        let channels = |id: usize| coupling.classes[coupling.class_of(id)].channels;
+        let span = graph.nodes.iter().enumerate().map(|(id, node)| node.shape.c / channels(id)).collect();
+        let mut graph = graph.clone();
+        for node in &mut graph.nodes {
+            match &mut node.op {
+                Op::Conv(c) => (c.weight, c.bias) = (vec![], vec![]),
+                Op::Linear(l) => (l.weight, l.bias) = (vec![], vec![]),
+                _ => {}
+            }
+        }
+        Shapes { graph, coupling, span }
+    }
+
+    /// Gives a class another width.
+    pub fn set(&mut self, class: usize, width: usize) {
+        let class = &self.coupling.classes[class];
         for &id in &class.nodes {
-            // A flattened value has several features per channel.
-            let span = (graph.nodes[id].shape.c / class.channels.max(1)).max(1);
-            let span = if matches!(graph.nodes[id].op, Op::Flatten) { span } else { 1 };
-            graph.nodes[id].shape.c = width * span;
-            match &mut graph.nodes[id].op {
-                Op::Conv(c) if class.through.contains(&id) => (c.out, c.groups) = (width, width),
-                Op::Conv(c) => c.out = width,
-                Op::Linear(l) => l.out = width,
+            let (node, features) = (&mut self.graph.nodes[id], width * self.span[id]);
+            node.shape.c = features;
+            match &mut node.op {
+                Op::Conv(c) if class.through.contains(&id) => (c.out, c.groups) = (features, features),
+                Op::Conv(c) => c.out = features,
+                Op::Linear(l) => l.out = features,
                 _ => {}
             }
         }
         for consumer in &class.consumers {
-            match &mut graph.nodes[consumer.node].op {
-                Op::Conv(c) if c.groups == 1 => c.inp = width,
+            match &mut self.graph.nodes[consumer.node].op {
+                Op::Conv(c) if c.groups == 1 => c.inp = width * consumer.span,
                 Op::Linear(l) => l.inp = width * consumer.span,
                 _ => {}
             }
         }
+    }
+
+    /// The network at its widths now, good for its geometry only.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::couple::couple;
+    use crate::graph::samples::{Builder, random_graph};
+    use crate::graph::{Node, Shape};
+    use crate::prune::shrink::shrink;
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// All that shapes decide of a node.
+    fn geometry(n: &Node) -> (Shape, [usize; 3]) {
+        let sizes = match &n.op {
+            Op::Conv(c) => [c.out, c.inp, c.groups],
+            Op::Linear(l) => [l.out, l.inp, 1],
+            _ => [0; 3],
+        };
+        (n.shape, sizes)
+    }
+
+    fn agrees(graph: &Graph, seed: u64) {
+        let coupling = couple(graph);
+        let mut shapes = Shapes::new(graph, &coupling);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // Twice, so that nothing of the first widths is left.
+        for _ in 0..2 {
+            let width = |c: &crate::couple::Class, rng: &mut ChaCha8Rng| match c.frozen {
+                Some(_) => c.channels,
+                None => rng.random_range(1..c.channels + 1),
+            };
+            let widths: Vec<usize> = coupling.classes.iter().map(|c| width(c, &mut rng)).collect();
+            widths.iter().enumerate().for_each(|(class, &w)| shapes.set(class, w));
+            let keep: Vec<Vec<usize>> = widths.iter().map(|&w| (0..w).collect()).collect();
+            let small = shrink(graph, &coupling, &keep).unwrap();
+            for (a, b) in shapes.graph().nodes.iter().zip(&small.nodes) {
+                assert_eq!(geometry(a), geometry(b), "{}", a.name);
+            }
+            assert_eq!(shapes.graph().macs(), small.macs());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn shapes_are_those_of_the_shrunk_network(seed in any::<u64>()) {
+            agrees(&random_graph(seed), seed);
+        }
+    }
+
+    #[test]
+    fn what_follows_a_flatten_keeps_its_span() {
+        let mut b = Builder::new(1, Shape::new(2, 4, 4));
+        let x = b.conv(0, 6, [3, 3], 1, 1);
+        let x = b.flatten(x);
+        let x = b.clip(x, 6.0);
+        let x = b.conv(x, 5, [1, 1], 1, 1);
+        let x = b.linear(x, 3);
+        let graph = b.finish(x);
+        (0..20).for_each(|seed| agrees(&graph, seed));
     }
 }

@@ -1,21 +1,24 @@
 //! The schedule: from the dense network to one that meets the budget.
 
 use super::constraint::Constraint;
-use super::select::{Frame, Limits, Policy, Rules, select};
+use super::norm::with_norm;
+use super::score::{magnitude, taylor};
+use super::select::{Candidates, Frame, Limits, Policy, Rules, select};
+use super::shrink::shrink;
 use super::standing::{Standing, standing};
-use super::{score, shrink};
 use crate::contract::{Contract, Metric};
-use crate::couple::{self, Coupling};
-use crate::data::GroupSet;
+use crate::couple::{Coupling, couple, widths};
 use crate::error::{Error, Result};
-use crate::fair::metrics::{sign, value};
-use crate::graph::norm::{fold_batch_norm, restore_norm};
-use crate::graph::{Graph, NodeId, Op};
+use crate::fair::metrics::value;
+use crate::graph::Graph;
+use crate::graph::norm::fold_batch_norm;
 use crate::lower::Cost;
 use crate::net::optimise::{Schedule, Task, fit};
-use crate::net::{Net, Set, floats, set};
+use crate::net::train::row_weights;
+use crate::net::{Net, Set, Split, set};
 use crate::progress::{Stop, bar};
 use burn::tensor::Device;
+use indicatif::ProgressBar;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -93,19 +96,10 @@ pub struct Outcome {
     pub stopped: bool,
 }
 
-/// Rows of one split with their groups.
-#[derive(Clone, Copy)]
-pub struct Split<'a> {
-    /// The rows.
-    pub set: &'a Set,
-    /// Their groups.
-    pub groups: &'a GroupSet,
-}
-
 /// Prunes a folded network without softmax, for a file with this frame.
 ///
 /// # Errors
-/// When the budget cannot be met, or training failed.
+/// When the budget cannot be met, when no row counts for the contract's metric, or when training failed.
 pub fn prune(
     dense: &Graph,
     train: Split,
@@ -115,220 +109,180 @@ pub fn prune(
     frame: &Frame,
     stop: &Stop,
 ) -> Result<Outcome> {
-    let metric = contract.fairness.metric;
-    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    let classes = dense.output_shape().len();
-    let dense_cost = frame.cost(dense)?;
+    for (name, rows) in [("train", train.set), ("val", selection.set)] {
+        check_counted(contract.fairness.metric, name, rows)?;
+    }
+    let (cost, coupling) = (frame.cost(dense)?, couple(dense));
     let b = &contract.budget;
     let limits = Limits {
-        macs: b.macs.map(|l| l.resolve(dense_cost.macs)),
-        flash: b.flash.map(|l| l.resolve(dense_cost.flash)),
-        ram: b.ram.map(|l| l.resolve(dense_cost.ram)),
+        macs: b.macs.map(|l| l.resolve(cost.macs)),
+        flash: b.flash.map(|l| l.resolve(cost.flash)),
+        ram: b.ram.map(|l| l.resolve(cost.ram)),
     };
-    let dense_widths: Vec<usize> = couple::couple(dense).classes.iter().map(|c| c.channels).collect();
     let policy = if options.method == Method::Contract { Policy::WorstGroup } else { Policy::Uniform };
     let rules = Rules { round_to: options.round_to, min_share: options.min_share, policy };
+    let widths = widths(&coupling);
     // A budget that cannot be met is refused before any time is spent.
-    let uniform = couple::couple(dense);
-    select(dense, &uniform, &score::magnitude(dense, &uniform), &limits, &rules, &dense_widths, frame)?;
+    let scores = magnitude(dense, &coupling);
+    select(
+        &Candidates { graph: dense, coupling: &coupling, scores: &scores, dense_widths: &widths },
+        &limits,
+        &rules,
+        frame,
+    )?;
 
-    let dense_net = Net::new(dense, &options.device);
-    let teacher = train.set.logits(&dense_net, stop)?;
-    let dense_train = set::classes(&teacher, classes);
-    let dense_select = set::classes(&selection.set.logits(&dense_net, stop)?, classes);
-    let row_weight = row_weights(metric, &train.set.y, classes);
-    let judge = |net: &Net| -> Result<Standing> {
-        // Looking is short and must not fail half-way when the user stops the training.
-        let now = set::classes(&selection.set.logits(net, &Stop::default())?, classes);
-        Ok(standing(metric, &selection.set.y, &dense_select, &now, selection.groups))
+    let net = Net::new(dense, &options.device);
+    let classes = dense.output_shape().len();
+    let teacher = train.set.logits(&net, stop)?;
+    let search = Search {
+        metric: contract.fairness.metric,
+        bound: contract.fairness.max_excess_drop,
+        dense_select: set::classes(&selection.set.logits(&net, stop)?, classes),
+        row_weight: row_weights(contract.fairness.metric, &train.set.y, classes),
+        teacher,
+        dense,
+        coupling,
+        widths,
+        cost,
+        limits,
+        rules,
+        train,
+        selection,
+        options,
+        frame,
     };
-    let stand = |phase: String, graph: &Graph, net: &Net| -> Result<Step> {
-        let (c, s) = (frame.cost(graph)?, judge(net)?);
-        Ok(Step {
-            phase,
-            macs: c.macs,
-            flash: c.flash,
-            ram: c.ram,
-            overall: s.overall,
-            worst: s.worst,
-            max_excess_drop: s.max_excess_drop,
-        })
-    };
-    let mut history = vec![stand("dense".into(), dense, &dense_net)?];
-    let bound = contract.fairness.max_excess_drop;
-    let mut constraint = Constraint::new(metric, bound, train.groups, &train.set.y, &dense_train, classes);
-    let progress = bar("prune", options.steps * options.tune + options.recover);
+    search.run(stop)
+}
 
-    let mut graph = dense.clone();
-    for step in 1..=options.steps {
-        if stop.is_set() {
-            return finish(dense, dense_cost, graph, limits, history, frame, true);
-        }
-        let last = step == options.steps;
-        let left = 1.0 - step as f64 / options.steps as f64;
-        let target = limits.on_the_way(&dense_cost, 1.0 - left.powi(3));
-        let coupling = couple::couple(&graph);
-        let scores = match options.method {
-            Method::Contract => {
-                score::taylor(&graph, &coupling, train.set, train.groups, &options.device, &mut rng, stop)
+/// An error where a metric says nothing of the rows of a split.
+fn check_counted(metric: Metric, split: &str, rows: &Set) -> Result<()> {
+    let all: Vec<usize> = (0..rows.len()).collect();
+    match value(metric, &rows.y, &rows.y, &all) {
+        Some(_) => Ok(()),
+        None => Err(Error::new(format!("no row of split `{split}` counts for the metric {metric}"))
+            .help("put rows of every class into every split, or choose another metric")),
+    }
+}
+
+/// What all steps of the schedule share.
+struct Search<'a> {
+    metric: Metric,
+    /// On every group's excess drop.
+    bound: f64,
+    /// The dense network, its classes, their widths, and what it costs.
+    dense: &'a Graph,
+    coupling: Coupling,
+    widths: Vec<usize>,
+    cost: Cost,
+    /// Logits of the dense network on training rows.
+    teacher: Vec<f32>,
+    /// Its predictions on selection rows.
+    dense_select: Vec<usize>,
+    row_weight: Vec<f32>,
+    limits: Limits,
+    rules: Rules,
+    train: Split<'a>,
+    selection: Split<'a>,
+    options: &'a Options,
+    frame: &'a Frame,
+}
+
+impl Search<'_> {
+    fn run(&self, stop: &Stop) -> Result<Outcome> {
+        let o = self.options;
+        let mut rng = ChaCha8Rng::seed_from_u64(o.seed);
+        let classes = self.dense.output_shape().len();
+        let dense_train = set::classes(&self.teacher, classes);
+        let (groups, y) = (self.train.groups, &self.train.set.y);
+        let mut constraint = Constraint::new(self.metric, self.bound, groups, y, &dense_train, classes);
+        let progress = bar("prune", o.steps.saturating_sub(1).saturating_mul(o.tune).saturating_add(o.recover));
+        let mut history = vec![self.stand("dense".into(), self.dense)?];
+        let mut graph = self.dense.clone();
+        for step in 1..=o.steps {
+            if stop.is_set() {
+                break;
             }
-            Method::Magnitude => Ok(score::magnitude(&graph, &coupling)),
+            let left = 1.0 - step as f64 / o.steps as f64;
+            graph = self.thin(&graph, 1.0 - left.powi(3), &mut rng)?;
+            let last = step == o.steps;
+            let start = if o.restore_norm { with_norm(&graph, self.train.set, &o.device)? } else { graph };
+            let net = self.tune(&start, last, &mut constraint, &mut rng, stop, &progress)?;
+            graph = fold_batch_norm(net.to_graph()?);
+            history.push(self.stand(if last { "recovery".into() } else { format!("step {step}") }, &graph)?);
+        }
+        progress.finish_and_clear();
+        let small = couple(&graph);
+        let widths = self.coupling.classes.iter().zip(&small.classes).filter(|(before, _)| before.frozen.is_none());
+        Ok(Outcome {
+            cost: (self.cost, self.frame.cost(&graph)?),
+            limits: self.limits,
+            stopped: history.len() <= o.steps,
+            history,
+            widths: widths.map(|(before, after)| (before.name.clone(), before.channels, after.channels)).collect(),
+            graph,
+        })
+    }
+
+    /// Removes channels until the limits hold that far on the way from the dense network to the budget.
+    fn thin(&self, graph: &Graph, way: f64, rng: &mut ChaCha8Rng) -> Result<Graph> {
+        let coupling = couple(graph);
+        let scores = match self.options.method {
+            Method::Contract => taylor(graph, &coupling, self.train, &self.options.device, rng)?,
+            Method::Magnitude => magnitude(graph, &coupling),
         };
-        let scores = match scores {
-            Err(_) if stop.is_set() => return finish(dense, dense_cost, graph, limits, history, frame, true),
-            scores => scores?,
-        };
-        let keep = select(&graph, &coupling, &scores, &target, &rules, &dense_widths, frame)?;
-        graph = shrink::shrink(&graph, &coupling, &keep)?;
-        let start = if options.restore_norm { with_norm(&graph, train.set, &options.device)? } else { graph.clone() };
-        let steps = if last { options.recover } else { options.tune };
+        let candidates = Candidates { graph, coupling: &coupling, scores: &scores, dense_widths: &self.widths };
+        let keep = select(&candidates, &self.limits.on_the_way(&self.cost, way), &self.rules, self.frame)?;
+        shrink(graph, &coupling, &keep)
+    }
+
+    /// Fine-tunes; the last time for longer, and keeping the best on the selection rows.
+    fn tune(
+        &self,
+        start: &Graph,
+        last: bool,
+        constraint: &mut Constraint,
+        rng: &mut ChaCha8Rng,
+        stop: &Stop,
+        progress: &ProgressBar,
+    ) -> Result<Net> {
+        let o = self.options;
+        let steps = if last { o.recover } else { o.tune };
         let schedule = Schedule {
             steps,
-            batch: options.batch,
-            rate: options.rate,
+            batch: o.batch,
+            rate: o.rate,
             decay: 1e-4,
             eval_every: if last { (steps / 10).max(1) } else { steps.max(1) },
         };
-        let by_contract = options.method == Method::Contract;
+        let by_contract = o.method == Method::Contract;
         let mut task = Task {
-            train: train.set,
-            teacher: by_contract.then_some(teacher.as_slice()),
-            row_weight: &row_weight,
-            constraint: by_contract.then_some(&mut constraint),
+            train: self.train.set,
+            teacher: by_contract.then_some(self.teacher.as_slice()),
+            row_weight: &self.row_weight,
+            constraint: by_contract.then_some(constraint),
         };
         let mut best = |net: &Net| -> Result<f64> {
-            let s = judge(net)?;
+            let s = self.judge(net)?;
             // Feasible candidates by their metric; others lose twice what they are over the bound.
-            Ok(s.overall - if by_contract { 2.0 * (s.max_excess_drop - bound).max(0.0) } else { 0.0 })
+            Ok(s.overall - if by_contract { 2.0 * (s.max_excess_drop - self.bound).max(0.0) } else { 0.0 })
         };
-        let net = Net::new(&start, &options.device.clone().autodiff());
-        let net = fit(net, &mut task, &schedule, if last { Some(&mut best) } else { None }, &mut rng, stop, &progress)?;
-        graph = fold_batch_norm(net.to_graph()?);
-        let phase = if last { "recovery".to_owned() } else { format!("step {step}") };
-        history.push(stand(phase, &graph, &Net::new(&graph, &options.device))?);
+        let net = Net::new(start, &o.device.clone().autodiff());
+        fit(net, &mut task, &schedule, if last { Some(&mut best) } else { None }, rng, stop, progress)
     }
-    progress.finish_and_clear();
-    finish(dense, dense_cost, graph, limits, history, frame, false)
-}
 
-fn finish(
-    dense: &Graph,
-    dense_cost: Cost,
-    graph: Graph,
-    limits: Limits,
-    history: Vec<Step>,
-    frame: &Frame,
-    stopped: bool,
-) -> Result<Outcome> {
-    let (before, after): (Coupling, Coupling) = (couple::couple(dense), couple::couple(&graph));
-    let widths = before
-        .classes
-        .iter()
-        .zip(&after.classes)
-        .filter(|(b, _)| b.frozen.is_none())
-        .map(|(b, a)| (b.name.clone(), b.channels, a.channels))
-        .collect();
-    let small = frame.cost(&graph)?;
-    Ok(Outcome { graph, cost: (dense_cost, small), limits, history, widths, stopped })
-}
-
-/// Where the metric weighs classes alike, rows of rare classes weigh more; the mean is 1.
-fn row_weights(metric: Metric, y: &[usize], classes: usize) -> Vec<f32> {
-    if metric == Metric::Accuracy {
-        return vec![1.0; y.len()];
+    fn judge(&self, net: &Net) -> Result<Standing> {
+        let Split { set, groups } = self.selection;
+        // Looking is short and must not fail half-way when the user stops the training.
+        let now = set::classes(&set.logits(net, &Stop::default())?, self.dense.output_shape().len());
+        Ok(standing(self.metric, &set.y, &self.dense_select, &now, groups))
     }
-    let mut count = vec![0usize; classes];
-    y.iter().for_each(|&c| count[c] += 1);
-    let present = count.iter().filter(|n| **n > 0).count();
-    let raw: Vec<f32> = y.iter().map(|&c| (y.len() as f32 / (present * count[c]) as f32).clamp(0.2, 5.0)).collect();
-    let mean = raw.iter().sum::<f32>() / raw.len().max(1) as f32;
-    raw.iter().map(|w| w / mean).collect()
-}
 
-/// Rows that the statistics of normalisation are measured on.
-const NORM_ROWS: usize = 1024;
-
-/// Gives every convolution its batch normalisation back, measured so that the function is the same.
-fn with_norm(graph: &Graph, train: &Set, device: &Device) -> Result<Graph> {
-    let net = Net::new(graph, device);
-    let convs: Vec<NodeId> = (0..graph.nodes.len()).filter(|&i| matches!(graph.nodes[i].op, Op::Conv(_))).collect();
-    let mut sums: Vec<(Vec<f64>, Vec<f64>, usize)> = convs
-        .iter()
-        .map(|&i| {
-            let c = graph.nodes[i].shape.c;
-            (vec![0.0; c], vec![0.0; c], 0)
-        })
-        .collect();
-    let stride = (train.len() / NORM_ROWS).max(1);
-    let rows: Vec<usize> = (0..train.len()).step_by(stride).collect();
-    for rows in rows.chunks(128) {
-        let values = net.forward_all(net.input(train.gather(rows)));
-        for (&id, (sum, squares, n)) in convs.iter().zip(&mut sums) {
-            let s = graph.nodes[id].shape;
-            for sample in floats(values[id].clone())?.chunks(s.len()) {
-                for (c, plane) in sample.chunks(s.h * s.w).enumerate() {
-                    sum[c] += plane.iter().map(|v| *v as f64).sum::<f64>();
-                    squares[c] += plane.iter().map(|v| (*v as f64).powi(2)).sum::<f64>();
-                }
-                *n += s.h * s.w;
-            }
-        }
+    fn stand(&self, phase: String, graph: &Graph) -> Result<Step> {
+        let Cost { macs, flash, ram } = self.frame.cost(graph)?;
+        let Standing { overall, worst, max_excess_drop } = self.judge(&Net::new(graph, &self.options.device))?;
+        Ok(Step { phase, macs, flash, ram, overall, worst, max_excess_drop })
     }
-    let stats: Vec<(NodeId, Vec<f32>, Vec<f32>)> = convs
-        .iter()
-        .zip(sums)
-        .map(|(&id, (sum, squares, n))| {
-            let mean: Vec<f64> = sum.iter().map(|s| s / n.max(1) as f64).collect();
-            let var = squares.iter().zip(&mean).map(|(q, m)| (q / n.max(1) as f64 - m * m).max(0.0) as f32).collect();
-            (id, mean.iter().map(|m| *m as f32).collect(), var)
-        })
-        .collect();
-    restore_norm(graph, &stats)
 }
 
-/// How to train a network from nothing.
-#[derive(Clone, Debug)]
-pub struct Training {
-    /// What the best network is chosen by, on selection rows.
-    pub metric: Metric,
-    /// How long and how fast.
-    pub schedule: Schedule,
-    /// Seed of every random choice.
-    pub seed: u64,
-    /// Where to train.
-    pub device: Device,
-}
-
-/// Trains a network of the zoo from nothing: cross-entropy, best on the selection rows.
-///
-/// # Errors
-/// When training failed.
-pub fn train(graph: &Graph, train: &Set, selection: &Set, how: &Training, stop: &Stop) -> Result<Graph> {
-    let Training { metric, schedule, seed, device } = how;
-    let metric = *metric;
-    if train.is_empty() || selection.is_empty() {
-        return Err(Error::new("training needs rows in the splits `train` and `val`"));
-    }
-    let classes = graph.output_shape().len();
-    let mut rng = ChaCha8Rng::seed_from_u64(*seed);
-    let progress = bar("train", schedule.steps);
-    let row_weight = row_weights(metric, &train.y, classes);
-    let mut task = Task { train, teacher: None, row_weight: &row_weight, constraint: None };
-    let rows: Vec<usize> = (0..selection.len()).collect();
-    let go_on = Stop::default();
-    let mut score = |net: &Net| -> Result<f64> {
-        let now = set::classes(&selection.logits(net, &go_on)?, classes);
-        Ok(sign(metric) * value(metric, &selection.y, &now, &rows).unwrap_or(0.0))
-    };
-    let net = fit(
-        Net::new(graph, &device.clone().autodiff()),
-        &mut task,
-        schedule,
-        Some(&mut score),
-        &mut rng,
-        stop,
-        &progress,
-    )?;
-    progress.finish_and_clear();
-    net.to_graph()
-}
+#[cfg(test)]
+mod tests;

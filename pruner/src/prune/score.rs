@@ -1,10 +1,10 @@
 //! How much each channel matters, and to whom.
 
 use crate::couple::Coupling;
-use crate::data::{GroupSet, batch::group_batches};
+use crate::data::batch::group_batches;
 use crate::error::Result;
 use crate::graph::{Graph, Op};
-use crate::net::{Net, Set, floats, loss};
+use crate::net::{Net, Split, floats, loss};
 use crate::progress::Stop;
 use burn::tensor::Device;
 use rand_chacha::ChaCha8Rng;
@@ -29,12 +29,12 @@ pub fn magnitude(graph: &Graph, coupling: &Coupling) -> Scores {
     let scores = coupling.classes.iter().map(|class| {
         let mut s = vec![0.0; class.channels];
         for &id in class.producers.iter().chain(&class.through) {
-            let (weight, out) = match &graph.nodes[id].op {
-                Op::Conv(c) => (&c.weight, c.out),
-                Op::Linear(l) => (&l.weight, l.out),
+            let weight = match &graph.nodes[id].op {
+                Op::Conv(c) => &c.weight,
+                Op::Linear(l) => &l.weight,
                 _ => continue,
             };
-            for (s, w) in s.iter_mut().zip(weight.chunks(weight.len() / out)) {
+            for (s, w) in s.iter_mut().zip(weight.chunks((weight.len() / class.channels).max(1))) {
                 *s += w.iter().map(|v| v.abs() as f64).sum::<f64>();
             }
         }
@@ -51,26 +51,24 @@ pub fn magnitude(graph: &Graph, coupling: &Coupling) -> Scores {
 /// The graph must be folded, so that normalisation does not hide the gradient.
 ///
 /// # Errors
-/// When the device fails or the user stops it.
+/// When the device fails.
 pub fn taylor(
     graph: &Graph,
     coupling: &Coupling,
-    train: &Set,
-    groups: &GroupSet,
+    train: Split,
     device: &Device,
     rng: &mut ChaCha8Rng,
-    stop: &Stop,
 ) -> Result<Scores> {
+    let Split { set, groups } = train;
     let net = Net::new(graph, &device.clone().autodiff());
     let batches = (BUDGET / groups.groups.len().max(1)).clamp(BATCHES.0, BATCHES.1);
     let mut out = Vec::with_capacity(groups.groups.len());
     for g in 0..groups.groups.len() {
         let mut score: Vec<Vec<f64>> = coupling.classes.iter().map(|c| vec![0.0; c.channels]).collect();
         for rows in group_batches(groups, g, BATCH, batches, rng) {
-            stop.check()?;
-            let y: Vec<usize> = rows.iter().map(|&r| train.y[r]).collect();
+            let y: Vec<usize> = rows.iter().map(|&r| set.y[r]).collect();
             let weight = vec![1.0 / rows.len() as f32; rows.len()];
-            let loss = loss::cross_entropy(net.forward(net.input(train.gather(&rows))), &y, &weight);
+            let loss = loss::cross_entropy(net.forward(net.input(set.gather(&rows))), &y, &weight);
             let grads = loss.backward();
             for (class, score) in coupling.classes.iter().zip(&mut score) {
                 if class.frozen.is_some() {
@@ -94,15 +92,15 @@ pub fn taylor(
     Ok(Scores { groups: out })
 }
 
-/// Adds `sum w * dw` over the weights that read each channel.
+/// Adds `sum w * dw` over the weights that read each channel: behind a Flatten, `span` input columns.
 fn add_gate(gate: &mut [f64], op: &Op, grad: &[f32], span: usize) {
-    let (weight, inp, taps) = match op {
-        Op::Conv(c) => (&c.weight, c.inp, c.window.taps()),
-        Op::Linear(l) => (&l.weight, l.inp / span, span),
+    let (weight, fan_in, taps) = match op {
+        Op::Conv(c) => (&c.weight, c.fan_in(), c.window.taps()),
+        Op::Linear(l) => (&l.weight, l.inp, 1),
         _ => return,
     };
-    for (row_w, row_g) in weight.chunks(inp * taps).zip(grad.chunks(inp * taps)) {
-        for ((gate, w), d) in gate.iter_mut().zip(row_w.chunks(taps)).zip(row_g.chunks(taps)) {
+    for (filter, grad) in weight.chunks(fan_in).zip(grad.chunks(fan_in)) {
+        for ((gate, w), d) in gate.iter_mut().zip(filter.chunks(span * taps)).zip(grad.chunks(span * taps)) {
             *gate += w.iter().zip(d).map(|(w, d)| (w * d) as f64).sum::<f64>();
         }
     }
@@ -113,14 +111,8 @@ fn add_gate(gate: &mut [f64], op: &Op, grad: &[f32], span: usize) {
 ///
 /// # Errors
 /// When the device fails or the user stops it.
-pub fn gradient_norms(
-    graph: &Graph,
-    rows: &Set,
-    groups: &GroupSet,
-    device: &Device,
-    seed: u64,
-    stop: &Stop,
-) -> Result<Vec<f64>> {
+pub fn gradient_norms(graph: &Graph, rows: Split, device: &Device, seed: u64, stop: &Stop) -> Result<Vec<f64>> {
+    let Split { set, groups } = rows;
     let net = Net::new(graph, &device.clone().autodiff());
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut norms = Vec::with_capacity(groups.groups.len());
@@ -129,9 +121,9 @@ pub fn gradient_norms(
         let batches = group_batches(groups, g, 64, group.rows.len().div_ceil(64).clamp(1, 8), &mut rng);
         for batch in &batches {
             stop.check()?;
-            let y: Vec<usize> = batch.iter().map(|&r| rows.y[r]).collect();
+            let y: Vec<usize> = batch.iter().map(|&r| set.y[r]).collect();
             let weight = vec![1.0 / (batch.len() * batches.len()) as f32; batch.len()];
-            let grads = loss::cross_entropy(net.forward(net.input(rows.gather(batch))), &y, &weight).backward();
+            let grads = loss::cross_entropy(net.forward(net.input(set.gather(batch))), &y, &weight).backward();
             for (id, sum) in total.iter_mut().enumerate() {
                 let Some(grad) = net.affine(id).and_then(|a| a.weight.grad(&grads)) else { continue };
                 let grad = floats(grad)?;
@@ -143,3 +135,6 @@ pub fn gradient_norms(
     }
     Ok(norms)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
 //! Which channels go: greedily the cheapest loss of importance per unit of budget that it saves.
 
-use super::resize::{resize, skeleton};
+use super::resize::Shapes;
 use super::score::Scores;
-use crate::couple::Coupling;
+use crate::couple::{Class, Coupling};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId, Op};
 use crate::lower::{Cost, Extras, cost};
 
 /// Limits in absolute units.
@@ -72,7 +72,7 @@ pub enum Policy {
 /// How coarse and how deep.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Channels are removed in bundles until a multiple of this is left.
+    /// Channels are removed in bundles until a multiple of this is left; at least 1.
     pub round_to: usize,
     /// Every class keeps at least this share of what it had in the dense model.
     pub min_share: f64,
@@ -80,89 +80,98 @@ pub struct Rules {
     pub policy: Policy,
 }
 
-/// The fewest channels that a class of `channels` (dense) may keep.
-pub fn floor_of(channels: usize, rules: &Rules) -> usize {
-    let least = ((channels as f64 * rules.min_share).ceil() as usize).max(1);
-    least.next_multiple_of(rules.round_to).min(channels)
+/// A network to choose channels from.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidates<'a> {
+    /// The network.
+    pub graph: &'a Graph,
+    /// Its classes.
+    pub coupling: &'a Coupling,
+    /// What each channel is worth.
+    pub scores: &'a Scores,
+    /// Channels of each class in the dense model.
+    pub dense_widths: &'a [usize],
 }
 
 /// Chooses the channels that stay so that the limits hold, beginning from all of them.
 ///
-/// `dense_widths` are the widths of the dense model's classes.
-///
 /// # Errors
 /// When the limits cannot be met: says by how much, and which layers block it.
-pub fn select(
-    graph: &Graph,
-    coupling: &Coupling,
-    scores: &Scores,
-    limits: &Limits,
-    rules: &Rules,
-    dense_widths: &[usize],
-    frame: &Frame,
-) -> Result<Vec<Vec<usize>>> {
-    let mut shape = skeleton(graph);
-    let mut widths: Vec<usize> = coupling.classes.iter().map(|c| c.channels).collect();
-    let mut kept: Vec<Vec<usize>> = widths.iter().map(|&w| (0..w).collect()).collect();
+pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) -> Result<Vec<Vec<usize>>> {
+    let Candidates { graph, coupling, scores, dense_widths } = *from;
+    let mut shapes = Shapes::new(graph, coupling);
+    let mut kept: Vec<Vec<usize>> = coupling.classes.iter().map(|c| (0..c.channels).collect()).collect();
     let mut lost = vec![0.0; scores.groups.len()];
-    let mut now = frame.cost(&shape)?;
+    let mut now = frame.cost(shapes.graph())?;
     while !limits.hold(&now) {
-        let pull = pull(&lost);
         let mut best: Option<(f64, usize, Vec<usize>)> = None;
         for (i, class) in coupling.classes.iter().enumerate() {
-            let floor = floor_of(dense_widths[i], rules).min(widths[i]);
-            if class.frozen.is_some() || widths[i] <= floor {
+            let (width, dense) = (kept[i].len(), dense_widths[i]);
+            let floor = floor(graph, class, dense, rules);
+            if class.frozen.is_some() || width <= floor {
                 continue;
             }
-            let bundle = bundle(&kept[i], widths[i], floor, rules, |u| weight(scores, &pull, i, u));
+            let bundle = bundle(&kept[i], floor, rules, |u| harm(&lost, &importance(scores, i, &[u])));
             let rank = match rules.policy {
-                Policy::Uniform => -(widths[i] as f64 / dense_widths[i] as f64),
+                Policy::Uniform => -(width as f64 / dense as f64),
                 Policy::WorstGroup => {
-                    widths[i] -= bundle.len();
-                    resize(&mut shape, coupling, &widths);
-                    let saved = saving(limits, &now, &frame.cost(&shape)?, &shape);
-                    widths[i] += bundle.len();
-                    bundle.iter().map(|&u| weight(scores, &pull, i, u)).sum::<f64>() / saved.max(1e-12)
+                    shapes.set(i, width - bundle.len());
+                    let saved = saving(limits, &now, &frame.cost(shapes.graph())?, shapes.graph());
+                    shapes.set(i, width);
+                    harm(&lost, &importance(scores, i, &bundle)) / saved.max(1e-12)
                 }
             };
             if best.as_ref().is_none_or(|(b, ..)| rank < *b) {
                 best = Some((rank, i, bundle));
             }
         }
-        let Some((_, i, bundle)) = best else { return Err(refusal(graph, coupling, limits, &now, rules)) };
-        for (g, lost) in lost.iter_mut().enumerate() {
-            *lost += bundle.iter().map(|&u| scores.groups[g][i][u]).sum::<f64>();
-        }
+        let Some((_, i, bundle)) = best else { return Err(refusal(shapes.graph(), coupling, limits, &now, rules)) };
+        lost.iter_mut().zip(importance(scores, i, &bundle)).for_each(|(lost, added)| *lost += added);
         kept[i].retain(|u| !bundle.contains(u));
-        widths[i] = kept[i].len();
-        resize(&mut shape, coupling, &widths);
-        now = frame.cost(&shape)?;
+        shapes.set(i, kept[i].len());
+        now = frame.cost(shapes.graph())?;
     }
     Ok(kept)
 }
 
-/// How much each group's loss counts now: the gradient of a smooth maximum over the groups' losses so far.
-/// (Minimising `max_g(lost_g + I_g) / saved` itself, as one would first write it, ignores `I_g` as soon as
-/// the losses so far outweigh it, and then only ever chases what saves most.)
-fn pull(lost: &[f64]) -> Vec<f64> {
-    let max = lost.iter().copied().fold(0.0, f64::max);
-    let p: Vec<f64> = lost.iter().map(|l| ((l - max) / (0.1 * max).max(1e-9)).exp()).collect();
-    let sum: f64 = p.iter().sum();
-    p.iter().map(|v| v / sum).collect()
+/// The fewest channels that a class of `dense` channels in the dense model may keep. With a single channel a
+/// depthwise convolution would be a plain one, and the network another; such a class keeps two.
+fn floor(graph: &Graph, class: &Class, dense: usize, rules: &Rules) -> usize {
+    let depthwise = class.through.iter().any(|&id| matches!(graph.nodes[id].op, Op::Conv(_)));
+    let least = ((dense as f64 * rules.min_share).ceil() as usize).max(1 + usize::from(depthwise));
+    least.checked_next_multiple_of(rules.round_to).unwrap_or(dense).min(dense)
 }
 
-/// A channel's importance to the groups, each counted by its pull.
-fn weight(scores: &Scores, pull: &[f64], class: usize, unit: usize) -> f64 {
-    pull.iter().zip(&scores.groups).map(|(p, group)| p * group[class][unit]).sum()
+/// How much worse the worst group fares, smoothly, when channels go that matter `added` to each group:
+/// `τ ln Σ exp((lost + added) / τ) - τ ln Σ exp(lost / τ)`, `τ` a tenth of the worst loss so far.
+///
+/// (The plain maximum ignores `added` wherever the losses so far outweigh it, and then only ever chases what saves
+/// most. The derivative of the smooth one, which is its first order, ignores who has not lost anything yet, even
+/// where a single channel is all that a group has.)
+fn harm(lost: &[f64], added: &[f64]) -> f64 {
+    let worst = lost.iter().copied().fold(0.0, f64::max);
+    let tau = (0.1 * worst).max(1e-9);
+    let top = added.iter().copied().fold(0.0, f64::max) / tau;
+    let (mut before, mut after) = (0.0, 0.0);
+    for (lost, added) in lost.iter().zip(added) {
+        let e = ((lost - worst) / tau).exp();
+        before += e;
+        after += e * (added / tau - top).exp();
+    }
+    tau * (top + (after / before).ln())
+}
+
+/// What some channels of a class matter to each group.
+fn importance(scores: &Scores, class: usize, units: &[usize]) -> Vec<f64> {
+    scores.groups.iter().map(|group| units.iter().map(|&u| group[class][u]).sum()).collect()
 }
 
 /// The least important channels that bring a class down to the next multiple of the rounding.
-fn bundle(kept: &[usize], width: usize, floor: usize, rules: &Rules, weight: impl Fn(usize) -> f64) -> Vec<usize> {
-    let next = ((width - 1) / rules.round_to * rules.round_to).max(floor);
-    let mut units = kept.to_vec();
-    units.sort_by(|&a, &b| weight(a).total_cmp(&weight(b)).then(a.cmp(&b)));
-    units.truncate(width - next);
-    units
+fn bundle(kept: &[usize], floor: usize, rules: &Rules, harm: impl Fn(usize) -> f64) -> Vec<usize> {
+    let next = ((kept.len() - 1) / rules.round_to * rules.round_to).max(floor);
+    let mut units: Vec<(f64, usize)> = kept.iter().map(|&u| (harm(u), u)).collect();
+    units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    units.into_iter().take(kept.len() - next).map(|(_, u)| u).collect()
 }
 
 /// Share of what is still over the limits that a step takes away, summed over the limits. RAM is a maximum
@@ -182,26 +191,41 @@ fn saving(limits: &Limits, now: &Cost, then: &Cost, shape: &Graph) -> f64 {
     gain(limits.macs, now.macs, then.macs) + gain(limits.flash, now.flash, then.flash) + ram + hint
 }
 
-fn refusal(graph: &Graph, coupling: &Coupling, limits: &Limits, now: &Cost, rules: &Rules) -> Error {
+/// Why the smallest shapes are still too large: for each limit that is broken, the layers that take most of it.
+fn refusal(smallest: &Graph, coupling: &Coupling, limits: &Limits, now: &Cost, rules: &Rules) -> Error {
     let over: Vec<String> = limits
         .lines(now)
         .iter()
         .filter(|(_, limit, value)| value > limit)
-        .map(|(name, limit, value)| format!("{name} {value} > {limit}"))
+        .map(|(name, limit, value)| format!("{name} {value} > {limit} (most in {})", largest(smallest, name)))
         .collect();
-    let mut layers: Vec<(usize, &str)> = (0..graph.nodes.len())
-        .map(|i| (graph.macs_of(i), graph.nodes[i].name.as_str()))
-        .filter(|(m, _)| *m > 0)
-        .collect();
-    layers.sort_by(|a, b| b.cmp(a));
-    let largest: Vec<&str> = layers.iter().take(3).map(|(_, n)| *n).collect();
     let frozen: Vec<String> =
         coupling.classes.iter().filter_map(|c| Some(format!("{} ({})", c.name, c.frozen.as_ref()?))).collect();
     Error::new(format!(
-        "the budget cannot be met: with every layer at its smallest, {}; the largest layers are {}; not prunable: {}",
+        "the budget cannot be met: with every layer at its smallest, {}; not prunable: {}",
         over.join(", "),
-        largest.join(", "),
         frozen.join(", ")
     ))
-    .help(format!("raise the budget, or let layers shrink further with --min-share below {}", rules.min_share))
+    .help(format!(
+        "raise the budget, or let layers shrink further with --min-share below {} or --round-to below {}",
+        rules.min_share, rules.round_to
+    ))
 }
+
+/// Names of the three layers that take most of one kind of cost.
+fn largest(graph: &Graph, kind: &str) -> String {
+    let size = |id: NodeId| match (kind, &graph.nodes[id].op) {
+        ("macs", _) => graph.macs_of(id),
+        ("flash", Op::Conv(c)) => c.out * c.fan_in(),
+        ("flash", Op::Linear(l)) => l.out * l.inp,
+        ("flash", _) => 0,
+        _ => graph.nodes[id].shape.len(),
+    };
+    let mut layers: Vec<(usize, NodeId)> = (0..graph.nodes.len()).map(|id| (size(id), id)).collect();
+    layers.retain(|(size, _)| *size > 0);
+    layers.sort_by(|a, b| b.cmp(a));
+    layers.iter().take(3).map(|(_, id)| graph.nodes[*id].name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

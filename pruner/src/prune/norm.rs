@@ -1,0 +1,73 @@
+//! Normalisation for the fine-tuning, measured on training rows.
+
+use crate::error::Result;
+use crate::graph::norm::restore_norm;
+use crate::graph::{Graph, NodeId, Op};
+use crate::net::{Net, Set, floats};
+use burn::tensor::Device;
+
+/// Rows that the statistics of normalisation are measured on.
+const NORM_ROWS: usize = 1024;
+
+/// Gives every convolution its batch normalisation back, measured so that the function is the same.
+///
+/// # Errors
+/// When the device fails, or an activation is not finite.
+pub fn with_norm(graph: &Graph, train: &Set, device: &Device) -> Result<Graph> {
+    let net = Net::new(graph, device);
+    let convs: Vec<NodeId> = (0..graph.nodes.len()).filter(|&i| matches!(graph.nodes[i].op, Op::Conv(_))).collect();
+    let zeros = |&i: &NodeId| vec![0.0; graph.nodes[i].shape.c];
+    // Per convolution and channel, the sum and the sum of squares; and the number of values of a channel.
+    let mut sums: Vec<(Vec<f64>, Vec<f64>, usize)> = convs.iter().map(|i| (zeros(i), zeros(i), 0)).collect();
+    let stride = (train.len() / NORM_ROWS).max(1);
+    let rows: Vec<usize> = (0..train.len()).step_by(stride).collect();
+    for rows in rows.chunks(128) {
+        let values = net.forward_all(net.input(train.gather(rows)));
+        for (&id, (sum, squares, n)) in convs.iter().zip(&mut sums) {
+            let s = graph.nodes[id].shape;
+            for sample in floats(values[id].clone())?.chunks(s.len()) {
+                for (c, plane) in sample.chunks(s.h * s.w).enumerate() {
+                    sum[c] += plane.iter().map(|v| *v as f64).sum::<f64>();
+                    squares[c] += plane.iter().map(|v| (*v as f64).powi(2)).sum::<f64>();
+                }
+                *n += s.h * s.w;
+            }
+        }
+    }
+    let stats: Vec<(NodeId, Vec<f32>, Vec<f32>)> = convs
+        .iter()
+        .zip(sums)
+        .map(|(&id, (sum, squares, n))| {
+            let mean: Vec<f64> = sum.iter().map(|s| s / n.max(1) as f64).collect();
+            let var = squares.iter().zip(&mean).map(|(q, m)| (q / n.max(1) as f64 - m * m).max(0.0) as f32).collect();
+            (id, mean.iter().map(|m| *m as f32).collect(), var)
+        })
+        .collect();
+    restore_norm(graph, &stats)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::eval::eval_output;
+    use crate::graph::norm::fold_batch_norm;
+    use crate::net::{device, zoo};
+
+    #[test]
+    fn the_function_stays_and_the_statistics_are_the_datas() {
+        let graph = fold_batch_norm(zoo::build("dscnn1d", &[2, 24], 3, 1).unwrap());
+        let width = graph.input_shape().len();
+        let x: Vec<f32> = (0..20 * width).map(|i| ((i * 37 % 101) as f32 - 50.0) / 30.0).collect();
+        let set = Set::for_test(x.clone(), vec![0; 20], width);
+        let normed = with_norm(&graph, &set, &device("cpu").unwrap()).unwrap();
+        let norms = normed.nodes.iter().filter(|n| matches!(n.op, Op::BatchNorm(_))).count();
+        assert_eq!(norms, graph.nodes.iter().filter(|n| matches!(n.op, Op::Conv(_))).count());
+        for row in x.chunks(width) {
+            let (want, got) = (eval_output(&graph, row), eval_output(&normed, row));
+            assert!(want.iter().zip(&got).all(|(a, b)| (a - b).abs() < 1e-3), "{want:?} {got:?}");
+        }
+        assert!(
+            with_norm(&graph, &Set::for_test(vec![f32::NAN; width], vec![0], width), &device("cpu").unwrap()).is_err()
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! The whole search on a small network.
+
+use super::*;
+use crate::data::GroupSet;
+use crate::data::groups::Group;
+use crate::net::{device, zoo};
+
+const CONTRACT: &str = "[fairness]\ngroups = [\"g\"]\nmax_excess_drop = 0.1\n";
+
+fn options() -> Options {
+    Options {
+        method: Method::Contract,
+        steps: 2,
+        tune: 3,
+        recover: 6,
+        batch: 16,
+        rate: 1e-3,
+        round_to: 4,
+        min_share: 0.1,
+        restore_norm: true,
+        seed: 1,
+        device: device("cpu").unwrap(),
+    }
+}
+
+/// Rows of two classes that differ in the sign of the first channel, in two groups.
+fn rows(n: usize) -> (Set, GroupSet) {
+    let y: Vec<usize> = (0..n).map(|i| i % 2).collect();
+    let sample = |(i, &c): (usize, &usize)| {
+        let level = c as f32 - 0.5;
+        (0..32).map(move |j| ((i * 7 + j * 3) % 5) as f32 * 0.1 + if j < 16 { level } else { 0.0 }).collect::<Vec<_>>()
+    };
+    let x = y.iter().enumerate().flat_map(sample).collect();
+    let group = |name: &str, rest: usize| Group { name: name.into(), rows: (rest..n).step_by(3).collect() };
+    let mut other = group("g=b", 1);
+    other.rows.extend(group("", 2).rows);
+    other.rows.sort_unstable();
+    let of_row = (0..n).map(|i| vec![u32::from(i % 3 != 0)]).collect();
+    (Set::for_test(x, y, 32), GroupSet { groups: vec![group("g=a", 0), other], of_row })
+}
+
+fn run(budget: &str, options: &Options, stop: &Stop) -> Result<Outcome> {
+    let dense = fold_batch_norm(zoo::build("cnn1d", &[2, 16], 2, 1).unwrap());
+    let contract = Contract::parse(&format!("{CONTRACT}[budget]\n{budget}")).unwrap();
+    let (set, groups) = rows(60);
+    let split = Split { set: &set, groups: &groups };
+    prune(&dense, split, split, &contract, options, &Frame::default(), stop)
+}
+
+#[test]
+fn every_budget_is_met_by_either_method() {
+    for (budget, method) in [
+        ("macs = \"30%\"", Method::Contract),
+        ("flash = \"50%\"\nram = \"60%\"", Method::Contract),
+        ("macs = \"30%\"", Method::Magnitude),
+    ] {
+        let o = run(budget, &Options { method, ..options() }, &Stop::default()).unwrap();
+        assert!(o.limits.hold(&o.cost.1) && !o.stopped, "{budget}: {:?} {:?}", o.limits, o.cost);
+        let phases: Vec<&str> = o.history.iter().map(|h| h.phase.as_str()).collect();
+        assert_eq!(phases, ["dense", "step 1", "recovery"]);
+        assert!(o.history.windows(2).all(|h| h[1].macs <= h[0].macs));
+        assert!(o.widths.iter().all(|(_, before, after)| after <= before && after % 4 == 0), "{:?}", o.widths);
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_network() {
+    let go = || run("macs = \"50%\"", &options(), &Stop::default()).unwrap().graph;
+    assert_eq!(go(), go());
+}
+
+#[test]
+fn one_channel_a_layer_is_still_a_network() {
+    let dense = fold_batch_norm(zoo::build("dscnn1d", &[2, 16], 2, 1).unwrap());
+    let (set, groups) = rows(60);
+    let split = Split { set: &set, groups: &groups };
+    let contract = Contract::parse(&format!("{CONTRACT}[budget]\nmacs = 1200\n")).unwrap();
+    let options = Options { round_to: 1, min_share: 0.0, steps: 3, ..options() };
+    let o = prune(&dense, split, split, &contract, &options, &Frame::default(), &Stop::default()).unwrap();
+    assert!(o.cost.1.macs <= 1200, "{:?}", o.cost);
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_any_work() {
+    let e = run("macs = 10", &options(), &Stop::default()).unwrap_err().to_string();
+    assert!(e.contains("cannot be met"), "{e}");
+    let dense = fold_batch_norm(zoo::build("cnn1d", &[2, 16], 3, 1).unwrap());
+    let contract = Contract::parse(&format!("{CONTRACT}metric = \"recall:2\"\n")).unwrap();
+    let (set, groups) = rows(60);
+    let split = Split { set: &set, groups: &groups };
+    let e = prune(&dense, split, split, &contract, &options(), &Frame::default(), &Stop::default());
+    let e = e.unwrap_err().to_string();
+    assert!(e.contains("no row of split `train` counts for the metric recall:2"), "{e}");
+}
