@@ -1,1 +1,123 @@
-//! Criterion benches live in `benches/`; shared set-up will live here.
+//! What the criterion benches in `benches/` share: single operators of known shapes, and lowered networks.
+
+use evenkeel::error::Result;
+use evenkeel::graph::Graph;
+use evenkeel::graph::norm::fold_batch_norm;
+use evenkeel::lower::{Extras, lower};
+use evenkeel::net::zoo;
+use evenkeel::quant::{Ranges, quantise};
+use evenkeel_runtime::format::Requant;
+use evenkeel_runtime::kernels::{Geometry, Layer};
+
+/// The shape of one operator and what to call it.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Network and layer.
+    pub name: &'static str,
+    /// Input and output, H × W × C, and the window.
+    pub geometry: Geometry,
+    /// Weights of one output channel.
+    pub fan_in: usize,
+}
+
+/// A convolution with "same" padding.
+const fn conv(name: &'static str, size: [usize; 2], from: usize, to: usize, kernel: usize, fan_in: usize) -> Shape {
+    let [h, w] = size;
+    let geometry = Geometry {
+        input: [h, w, from],
+        output: [h, w, to],
+        kernel: [kernel; 2],
+        stride: [1; 2],
+        dilation: [1; 2],
+        pad: [kernel / 2; 2],
+    };
+    Shape { name, geometry, fan_in }
+}
+
+/// Pointwise convolution of the keyword spotter of MLPerf Tiny.
+pub const POINTWISE: Shape = conv("kws pointwise 25x5x64", [25, 5], 64, 64, 1, 64);
+/// Its depthwise convolution.
+pub const DEPTHWISE: Shape = conv("kws depthwise 3x3 25x5x64", [25, 5], 64, 64, 3, 9);
+/// First residual convolution of MLPerf Tiny's image classifier.
+pub const CONV3X3: Shape = conv("ic conv 3x3 32x32x16", [32, 32], 16, 16, 3, 144);
+/// A fully connected layer of MLPerf Tiny's anomaly detector.
+pub const LINEAR: Shape = conv("ad linear 128x128", [1, 1], 128, 128, 1, 128);
+
+/// Numbers for one operator: any will do, but they repeat.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Its shape.
+    pub shape: Shape,
+    /// Its input.
+    pub input: Vec<i8>,
+    weights: Vec<i8>,
+    requant: Vec<Requant>,
+}
+
+impl Operator {
+    /// Fills a shape with numbers.
+    pub fn new(shape: Shape) -> Self {
+        let values = |n: usize| (0..n).map(|i| ((i * 37 + 11) % 255) as u8 as i8).collect::<Vec<i8>>();
+        let channels = shape.geometry.output[2];
+        Operator {
+            shape,
+            input: values(shape.geometry.input.iter().product()),
+            weights: values(channels * shape.fan_in),
+            requant: vec![Requant { bias: 100, mul: 1 << 22 }; channels],
+        }
+    }
+
+    /// What a kernel takes beside the input.
+    pub fn layer(&self) -> Layer<'_> {
+        let (weights, requant) = (&self.weights[..], &self.requant[..]);
+        Layer { weights, requant, left_shift: 0, zero_in: 3, zero_out: -5, lo: -128, hi: 127 }
+    }
+
+    /// A place for the output.
+    pub fn output(&self) -> Vec<i8> {
+        vec![0; self.shape.geometry.output.iter().product()]
+    }
+
+    /// Multiplications of one run, padding counted.
+    pub fn macs(&self) -> u64 {
+        (self.shape.geometry.output.iter().product::<usize>() * self.shape.fan_in) as u64
+    }
+}
+
+/// A network of the zoo with its first weights, folded.
+///
+/// # Errors
+/// An architecture that is not there, or does not take such samples.
+pub fn network(arch: &str, sample: &[usize]) -> Result<Graph> {
+    Ok(fold_batch_norm(zoo::build(arch, sample, 6, 1)?))
+}
+
+/// The network's `.keel` file, every activation taken to lie between -4 and 4: what a file costs does not depend on
+/// its numbers.
+///
+/// # Errors
+/// When the network cannot be lowered.
+pub fn lowered(graph: &Graph) -> Result<Vec<u8>> {
+    let mut ranges = Ranges::new(graph);
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let row: Vec<f32> = (0..node.shape.len()).map(|i| (i % 65) as f32 / 8.0 - 4.0).collect();
+        ranges.observe(id, &row);
+    }
+    Ok(lower(&quantise(graph, &ranges, vec![])?, &Extras::default())?.bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenkeel_runtime::Model;
+
+    #[test]
+    fn networks_lower_to_models() {
+        for (arch, sample) in [("cnn1d", vec![6, 128]), ("dscnn1d", vec![6, 128]), ("resnet8", vec![3, 32, 32])] {
+            let graph = network(arch, &sample).unwrap();
+            let bytes = lowered(&graph).unwrap();
+            assert_eq!(Model::from_bytes(&bytes).unwrap().input().elements(), graph.input_shape().len());
+        }
+        assert!(network("transformer", &[6, 128]).is_err());
+    }
+}
