@@ -4,7 +4,7 @@ use evenkeel::couple::{couple, widths};
 use evenkeel::error::Result;
 use evenkeel::lower::{Certificate, Cost, Extras, GroupCertificate};
 use evenkeel::prune::score::magnitude;
-use evenkeel::prune::select::{Frame, Limits, Policy, Rules, select};
+use evenkeel::prune::select::{Candidates, Frame, Limits, Policy, Rules, select};
 use evenkeel::prune::shrink::shrink;
 use evenkeel_tests::{Network, TRAINED, host, shared_dir};
 
@@ -27,7 +27,9 @@ fn frame() -> Frame {
 fn cut(network: &Network, limits: &Limits) -> Result<Cost> {
     let (graph, frame) = (&network.graph, frame());
     let coupling = couple(graph);
-    let keep = select(graph, &coupling, &magnitude(graph, &coupling), limits, &RULES, &widths(&coupling), &frame)?;
+    let (scores, dense_widths) = (magnitude(graph, &coupling), widths(&coupling));
+    let from = Candidates { graph, coupling: &coupling, scores: &scores, dense_widths: &dense_widths };
+    let keep = select(&from, limits, &RULES, &frame)?;
     let small = shrink(graph, &coupling, &keep)?;
     let predicted = frame.cost(&small)?;
     let (q, lowered) = network.compile(&small, &frame.extras)?;
