@@ -30,10 +30,13 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Finds out before long work whether there is a folder to write `path` into.
 ///
 /// # Errors
-/// Names the folder.
+/// Names the file.
 pub fn check_folder(path: &Path) -> Result<()> {
     let folder = folder_of(path);
-    if folder.is_dir() { Ok(()) } else { Err(Error::new("there is no such folder").at(folder).help("make it first")) }
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Error::new("cannot be written: there is no such folder").at(path).help("check the path, or make the folder"))
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -67,7 +70,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let e = write(&dir.path().join("no/model.keel"), b"x").unwrap_err().to_string();
         assert!(e.contains("no/model.keel") && e.contains("folder"), "{e}");
-        assert!(check_folder(&dir.path().join("no/model.keel")).unwrap_err().to_string().contains("no: "));
+        assert!(check_folder(&dir.path().join("no/model.keel")).unwrap_err().to_string().contains("no/model.keel"));
         assert!(check_folder(&dir.path().join("model.keel")).is_ok() && check_folder(Path::new("model.keel")).is_ok());
         // A folder in the place of the file: the temporary file goes away again.
         assert!(write(dir.path(), b"x").is_err());
