@@ -205,7 +205,10 @@ impl Search<'_> {
             let left = 1.0 - step as f64 / o.steps as f64;
             graph = self.thin(&graph, 1.0 - left.powi(3), &mut rng)?;
             let last = step == o.steps;
-            let start = if o.restore_norm { with_norm(&graph, self.train.set, &o.device)? } else { graph };
+            // Only the recovery is long enough for it: in the short tunings between, the scales of restored
+            // normalisations move faster than the rest follows, and the next scores would be those of a ruin.
+            let restore = o.restore_norm && last;
+            let start = if restore { with_norm(&graph, self.train.set, &o.device)? } else { graph };
             let net = self.tune(&start, last, &mut constraint, &mut rng, stop, &progress)?;
             graph = fold_batch_norm(net.to_graph()?);
             history.push(self.stand(if last { "recovery".into() } else { format!("step {step}") }, &graph)?);
