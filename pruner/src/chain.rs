@@ -92,8 +92,7 @@ pub fn input_channels(input: &InputNorm) -> Vec<InputChannel> {
 /// Names the layer that cannot be quantised.
 pub fn quantised(graph: &Graph, calibration: &Set, input: &InputNorm, device: &Device) -> Result<QGraph> {
     let net = Net::new(graph, device);
-    let stride = (calibration.len() / CALIBRATION_ROWS).max(1);
-    let rows: Vec<usize> = (0..calibration.len()).step_by(stride).collect();
+    let rows = calibration.spread(CALIBRATION_ROWS);
     let mut ranges = Ranges::new(graph);
     for rows in rows.chunks(64) {
         for (id, value) in net.forward_all(net.input(calibration.gather(rows))).into_iter().enumerate() {
@@ -113,10 +112,9 @@ pub fn open<'b>(bytes: &'b [u8], path: &Path) -> Result<Model<'b>> {
         .map_err(|e| Error::new(e).at(path).help("make the file again with `evenkeel prune` or `evenkeel compile`"))
 }
 
-/// Multiply-accumulates of one inference as budgets count them: of layers with weights. (The runtime's own count
-/// has the additions and comparisons of pools and sums as well.)
+/// Multiply-accumulates of one inference, as budgets count them.
 pub fn macs(model: &Model) -> u64 {
-    model.ops().iter().enumerate().filter(|(_, op)| op.weights_len > 0).map(|(i, _)| model.macs(i)).sum()
+    (0..model.ops().len()).map(|i| model.macs(i)).sum()
 }
 
 /// Rows in an array of this shape, for a file: its first axis, or one where the array is a single sample.

@@ -66,7 +66,7 @@ pub struct Prune {
     /// Every layer keeps at least this share of its channels
     #[arg(long, default_value_t = 0.125)]
     min_share: f64,
-    /// Fine-tune folded convolutions as they are, without giving them their normalisation back
+    /// Recover with folded convolutions as they are, without giving them their normalisation back
     #[arg(long)]
     no_norm: bool,
     #[command(flatten)]

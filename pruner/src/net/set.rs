@@ -61,6 +61,11 @@ impl Set {
         self.y.is_empty()
     }
 
+    /// About `count` rows (all where there are fewer), evenly spread over the set.
+    pub fn spread(&self, count: usize) -> Vec<usize> {
+        (0..self.len()).step_by((self.len() / count).max(1)).collect()
+    }
+
     /// The inputs of some rows, one after another.
     pub fn gather(&self, rows: &[usize]) -> Vec<f32> {
         rows.iter().flat_map(|&r| self.x[r * self.width..(r + 1) * self.width].iter().copied()).collect()

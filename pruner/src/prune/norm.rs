@@ -19,9 +19,7 @@ pub fn with_norm(graph: &Graph, train: &Set, device: &Device) -> Result<Graph> {
     let zeros = |&i: &NodeId| vec![0.0; graph.nodes[i].shape.c];
     // Per convolution and channel, the sum and the sum of squares; and the number of values of a channel.
     let mut sums: Vec<(Vec<f64>, Vec<f64>, usize)> = convs.iter().map(|i| (zeros(i), zeros(i), 0)).collect();
-    let stride = (train.len() / NORM_ROWS).max(1);
-    let rows: Vec<usize> = (0..train.len()).step_by(stride).collect();
-    for rows in rows.chunks(128) {
+    for rows in train.spread(NORM_ROWS).chunks(128) {
         let values = net.forward_all(net.input(train.gather(rows)));
         for (&id, (sum, squares, n)) in convs.iter().zip(&mut sums) {
             let s = graph.nodes[id].shape;

@@ -51,7 +51,7 @@ pub struct Options {
     pub round_to: usize,
     /// Every layer keeps at least this share of its channels.
     pub min_share: f64,
-    /// Give folded convolutions their normalisation back while fine-tuning.
+    /// Give folded convolutions their normalisation back in the recovery.
     pub restore_norm: bool,
     /// Seed of every random choice.
     pub seed: u64,
