@@ -145,7 +145,11 @@ fn weights(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let aligned = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()];
     aligned.copy_from_slice(bytes);
     let model = Model::from_bytes(aligned).expect("the file that was made");
-    let spans = model.ops().iter().map(|op| model.weights(op)).filter(|w| !w.is_empty());
+    let spans = model
+        .ops()
+        .iter()
+        .map(|op| model.weights(op).and_then(|w| w.dense()).unwrap_or_default())
+        .filter(|w| !w.is_empty());
     let spans = spans.map(|w| {
         let start = w.as_ptr().addr() - aligned.as_ptr().addr();
         start..start + w.len()

@@ -19,8 +19,17 @@ pub enum Error {
     Magic([u8; 4]),
     /// A version of the format that this crate cannot read.
     Version(u16),
-    /// Weights packed for a target that this crate cannot run.
+    /// Weights packed for a target class that this crate does not know.
     Packing(u16),
+    /// Weights packed for a target class that a kernel set cannot run.
+    KernelPacking {
+        /// The kernel set.
+        kernels: &'static str,
+        /// The packing of the model.
+        packing: &'static str,
+    },
+    /// The file must be signed and is not, or by another key, or its bytes are not those that were signed.
+    Signature(&'static str),
     /// The stated length of the file is not its length: it was cut, or something was appended.
     FileLength {
         /// Bytes that the header states.
@@ -40,7 +49,7 @@ pub enum Error {
     /// A section, by its code in [`section`].
     Section {
         /// See [`section`].
-        kind: u32,
+        kind: u16,
         /// What is wrong.
         fault: &'static str,
     },
@@ -107,10 +116,20 @@ impl fmt::Display for Error {
             Error::Alignment => f.write_str("the bytes of a .keel file must start at a multiple of 4 in memory"),
             Error::TooShort { len } => write!(f, "{len} bytes are too few for a .keel file"),
             Error::Magic(m) => write!(f, "not a .keel file: it begins with {m:02x?}"),
+            Error::Version(v) if v < crate::format::VERSION => {
+                write!(f, "format version {v}, which is no longer read: compile or prune the network again")
+            }
             Error::Version(v) => {
                 write!(f, "format version {v}, but this runtime reads version {}", crate::format::VERSION)
             }
-            Error::Packing(p) => write!(f, "weights are in packing {p}, but this runtime runs packing 0"),
+            Error::Packing(p) => write!(f, "weights are in packing {p}, which this runtime does not know"),
+            Error::KernelPacking { kernels, packing } => {
+                write!(
+                    f,
+                    "weights are packed for {packing}, which the {kernels} kernels do not run: pack the model for this target"
+                )
+            }
+            Error::Signature(fault) => write!(f, "signature: {fault}"),
             Error::FileLength { stated, actual } => {
                 write!(f, "the file should have {stated} bytes and has {actual}; it was cut or appended to")
             }
@@ -141,7 +160,7 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-fn section_name(kind: u32) -> &'static str {
+fn section_name(kind: u16) -> &'static str {
     match kind {
         section::TENSORS => "tensors",
         section::OPS => "operators",
@@ -151,6 +170,7 @@ fn section_name(kind: u32) -> &'static str {
         section::CERTIFICATE => "certificate",
         section::MONITOR => "monitor",
         section::INPUT => "input",
+        section::SIGNATURE => "signature",
         _ => "unknown",
     }
 }

@@ -52,6 +52,7 @@ pub mod monitor;
 pub mod preprocess;
 pub mod quant;
 mod session;
+pub mod strips;
 
 pub use error::Error;
 pub use format::Model;

@@ -6,8 +6,9 @@ use core::ops::Range;
 use bytemuck::{cast_slice, cast_slice_mut};
 
 use crate::Error;
-use crate::format::{Model, OpRecord, TensorRecord, op};
-use crate::kernels::{AddParams, Geometry, Kernels, Layer, Native, scratch_len};
+use crate::format::{Model, OpRecord, TensorRecord, flag, op};
+use crate::kernels::{AddParams, Kernels, Layer, MulParams, Native, portable};
+use crate::strips::{geometry, is_staged, is_windowed, kernel_scratch_len, needed, strips};
 
 /// Bytes at an address that is a multiple of 16: for `include_bytes!` of a model in flash.
 ///
@@ -61,12 +62,16 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
     /// A session with the kernel set `K`: `Session::<Portable>::with_kernels(&model, &mut arena)`.
     ///
     /// # Errors
-    /// When `arena` is shorter than [`Model::arena_len`] or does not start at a multiple of 4.
+    /// When `arena` is shorter than [`Model::arena_len`] or does not start at a multiple of 4, and when the
+    /// kernel set cannot run the model's packing.
     pub fn with_kernels(model: &'m Model<'m>, arena: &'a mut [u8]) -> Result<Self, Error> {
         let given = arena.len();
         let Some(arena) = arena.get_mut(..model.arena_len()) else {
             return Err(Error::ArenaTooSmall { needed: model.arena_len(), given });
         };
+        if !K::PACKINGS.contains(&model.packing()) {
+            return Err(Error::KernelPacking { kernels: K::NAME, packing: model.packing().name() });
+        }
         if !arena.as_ptr().addr().is_multiple_of(4) {
             return Err(Error::ArenaAlignment);
         }
@@ -108,56 +113,165 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
         }
     }
 
-    /// One operator. `None` never happens: verification has proved that inputs, output and scratch are
-    /// disjoint pieces of the arena.
+    /// One operator. `None` never happens: verification has proved that what is read, what is written and the
+    /// scratch are disjoint pieces of the arena.
     fn step(&mut self, op: &OpRecord) -> Option<()> {
-        let model = self.model;
-        let tensor = |i: u16| model.tensors().get(i as usize);
+        let tensor = |i: u16| self.model.tensors().get(i as usize);
         let (x, y) = (tensor(op.input)?, tensor(op.output)?);
-        let layer = Layer {
-            weights: model.weights(op),
-            requant: model.requant(op),
+        match op.code {
+            op::ADD => self.add(op, x, tensor(op.input2)?, y),
+            op::MUL => self.mul(op, x, tensor(op.input2)?, y),
+            op::LUT => self.lut(op, x, y),
+            _ if is_windowed(op) => self.strips(op, x, y),
+            _ => self.whole(op, x, y),
+        }
+    }
+
+    /// An operator with a sliding window, strip by strip.
+    fn strips(&mut self, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<()> {
+        let layer = layer(self.model, op, x, y)?;
+        for rows in strips(op, y.h) {
+            let g = geometry(op, x, y, &rows);
+            let x = rows_of(x, &needed(op, x.h, &rows));
+            let stage = self.scratch(op, &rows)?;
+            let out = if is_staged(op, y) { stage.1.clone() } else { self.part(op, y, &rows) };
+            let [x, out, scratch] = self.pieces([x, out, stage.0])?;
+            let (x, out) = (cast_slice(x), cast_slice_mut(out));
+            match op.code {
+                op::CONV => K::conv(&g, &layer, x, out, scratch),
+                op::GROUPED_CONV => K::grouped_conv(&g, &layer, op.groups as usize, x, out),
+                op::DEPTHWISE => K::depthwise(&g, &layer, x, out, scratch),
+                op::MAX_POOL => K::max_pool(&g, x, out),
+                _ => K::avg_pool(&g, &layer, op.groups as usize, x, out),
+            }
+            if is_staged(op, y) {
+                self.unstage(op, y, &rows, stage.1)?;
+            }
+        }
+        Some(())
+    }
+
+    /// An operator that works on all of its input at once.
+    fn whole(&mut self, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<()> {
+        let rows = 0..y.h as usize;
+        let stage = self.scratch(op, &rows)?;
+        let out = if is_staged(op, y) { stage.1.clone() } else { self.part(op, y, &rows) };
+        let model = self.model;
+        let [piece, out, scratch] = self.pieces([x.range(), out, stage.0])?;
+        let (values, out) = (cast_slice(piece), cast_slice_mut(out));
+        let output = [y.h as usize, y.w as usize, op.out_channels as usize];
+        let at = op.pad.map(usize::from);
+        match op.code {
+            op::LINEAR => K::linear(&layer(model, op, x, y)?, values, out, scratch),
+            op::SOFTMAX => portable::softmax(model.exponentials(op)?, x.c as usize, y.zero, values, out),
+            op::RESIZE => portable::resize(x.shape(), op.stride.map(usize::from), values, out),
+            op::SLICE => portable::slice(x.shape(), output, [at[0], at[1], op.groups as usize], values, out),
+            op::PAD => portable::pad(x.shape(), output, at, x.zero as i8, values, out),
+            _ => return None,
+        }
+        if is_staged(op, y) { self.unstage(op, y, &rows, stage.1) } else { Some(()) }
+    }
+
+    /// Brings a strip from the scratch to its place.
+    fn unstage(&mut self, op: &OpRecord, y: &TensorRecord, rows: &Range<usize>, stage: Range<usize>) -> Option<()> {
+        if op.has(flag::FUSED_ADD) {
+            let b = self.model.tensors().get(op.input2 as usize)?;
+            let (b, y) = (rows_of(b, rows), rows_of(y, rows));
+            return self.sum(&add_params(op), stage, b, y);
+        }
+        let [first, count, channels] = [op.out_channel, op.out_channels, y.c].map(|n| n as usize);
+        let [stage, y] = self.pieces([stage, rows_of(y, rows)])?;
+        for (y, part) in y.chunks_exact_mut(channels).zip(stage.chunks_exact(count)) {
+            y.get_mut(first..first + count)?.copy_from_slice(part);
+        }
+        Some(())
+    }
+
+    /// `a + b` to `y`, which may be the place of either.
+    fn sum(&mut self, p: &AddParams, a: Range<usize>, b: Range<usize>, y: Range<usize>) -> Option<()> {
+        if y == a || y == b {
+            let (other, p) = if y == b { (a, *p) } else { (b, AddParams { mul: [p.mul[1], p.mul[0]], ..*p }) };
+            let [other, y] = self.pieces([other, y])?;
+            K::add_onto(&p, cast_slice(other), cast_slice_mut(y));
+        } else if a == b {
+            let [a, y] = self.pieces([a, y])?;
+            K::add(p, cast_slice(a), cast_slice(a), cast_slice_mut(y));
+        } else {
+            let [a, b, y] = self.pieces([a, b, y])?;
+            K::add(p, cast_slice(a), cast_slice(b), cast_slice_mut(y));
+        }
+        Some(())
+    }
+
+    fn add(&mut self, op: &OpRecord, a: &TensorRecord, b: &TensorRecord, y: &TensorRecord) -> Option<()> {
+        let p = add_params(op);
+        if !is_staged(op, y) {
+            return self.sum(&p, a.range(), b.range(), self.part(op, y, &(0..y.h as usize)));
+        }
+        let rows = 0..y.h as usize;
+        let stage = self.scratch(op, &rows)?.1;
+        self.sum(&p, a.range(), b.range(), stage.clone())?;
+        self.unstage(op, y, &rows, stage)
+    }
+
+    fn mul(&mut self, op: &OpRecord, a: &TensorRecord, b: &TensorRecord, y: &TensorRecord) -> Option<()> {
+        let r = self.model.requant(op).first()?;
+        let p = MulParams {
+            zero: [a.zero, b.zero],
+            mul: r.mul,
             left_shift: op.left_shift as u32,
-            zero_in: x.zero as i8,
             zero_out: y.zero,
             lo: op.lo as i32,
             hi: op.hi as i32,
         };
-        let g = geometry(op, x, y);
-
-        if op.code == op::ADD {
-            let b = tensor(op.input2)?;
-            let p = AddParams {
-                mul: op.add_mul,
-                bias: op.add_bias,
-                shift: op.add_shift as u32,
-                lo: op.lo as i32,
-                hi: op.hi as i32,
-            };
-            if op.input == op.input2 {
-                let [x, y] = self.pieces([x.range(), y.range()])?;
-                K::add(&p, cast_slice(x), cast_slice(x), cast_slice_mut(y));
-            } else {
-                let [a, b, y] = self.pieces([x.range(), b.range(), y.range()])?;
-                K::add(&p, cast_slice(a), cast_slice(b), cast_slice_mut(y));
-            }
-            return Some(());
+        let rows = 0..y.h as usize;
+        let stage = self.scratch(op, &rows)?.1;
+        let out = if is_staged(op, y) { stage.clone() } else { self.part(op, y, &rows) };
+        if a.range() == out {
+            let [b, y] = self.pieces([b.range(), out])?;
+            portable::mul_onto(&p, cast_slice(b), cast_slice_mut(y));
+        } else if op.input == op.input2 {
+            let [a, y] = self.pieces([a.range(), out])?;
+            K::mul(&p, cast_slice(a), cast_slice(a), cast_slice_mut(y));
+        } else {
+            let [a, b, y] = self.pieces([a.range(), b.range(), out])?;
+            K::mul(&p, cast_slice(a), cast_slice(b), cast_slice_mut(y));
         }
+        if is_staged(op, y) { self.unstage(op, y, &rows, stage) } else { Some(()) }
+    }
 
-        let scratch = model.header().scratch_offset as usize;
-        let scratch = scratch..scratch.checked_add(scratch_len(op, x.c as usize))?;
-        let [x, y, scratch] = self.pieces([x.range(), y.range(), scratch])?;
-        let (x, y) = (cast_slice(x), cast_slice_mut(y));
-        match op.code {
-            op::CONV => K::conv(&g, &layer, x, y, scratch),
-            op::GROUPED_CONV => K::grouped_conv(&g, &layer, op.groups as usize, x, y),
-            op::DEPTHWISE => K::depthwise(&g, &layer, x, y),
-            op::LINEAR => K::linear(&layer, x, y),
-            op::MAX_POOL => K::max_pool(&g, x, y),
-            op::AVG_POOL => K::avg_pool(&g, &layer, op.groups as usize, x, y),
-            _ => return None,
+    fn lut(&mut self, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<()> {
+        let table = self.model.table(op)?;
+        let rows = 0..y.h as usize;
+        let stage = self.scratch(op, &rows)?.1;
+        let out = if is_staged(op, y) { stage.clone() } else { self.part(op, y, &rows) };
+        if x.range() == out {
+            let values: &mut [i8] = cast_slice_mut(self.arena.get_mut(out)?);
+            portable::lut_onto(table, values);
+        } else {
+            let [x, out] = self.pieces([x.range(), out])?;
+            K::lut(table, cast_slice(x), cast_slice_mut(out));
         }
-        Some(())
+        if is_staged(op, y) { self.unstage(op, y, &rows, stage) } else { Some(()) }
+    }
+
+    /// The kernel's scratch, and behind it the place of a strip on its way.
+    fn scratch(&self, op: &OpRecord, rows: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
+        let tensor = |i: u16| self.model.tensors().get(i as usize);
+        let (x, y) = (tensor(op.input)?, tensor(op.output)?);
+        let start = self.model.header().scratch_offset as usize;
+        let middle = start + kernel_scratch_len(self.model.packing(), op, x, y);
+        let stage = if is_staged(op, y) { rows.len() * y.w as usize * op.out_channels as usize } else { 0 };
+        Some((start..middle, middle..middle + stage))
+    }
+
+    /// The bytes of `y` that an operator writes directly: some rows, or some channels of a vector.
+    fn part(&self, op: &OpRecord, y: &TensorRecord, rows: &Range<usize>) -> Range<usize> {
+        if op.out_channels == y.c {
+            return rows_of(y, rows);
+        }
+        let start = y.offset as usize + op.out_channel as usize;
+        start..start + op.out_channels as usize
     }
 
     /// Disjoint pieces of the arena.
@@ -166,13 +280,28 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
     }
 }
 
-fn geometry(op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Geometry {
-    Geometry {
-        input: x.shape(),
-        output: y.shape(),
-        kernel: op.kernel.map(usize::from),
-        stride: op.stride.map(usize::from),
-        dilation: op.dilation.map(usize::from),
-        pad: op.pad.map(usize::from),
-    }
+/// The bytes of some rows of a tensor.
+fn rows_of(t: &TensorRecord, rows: &Range<usize>) -> Range<usize> {
+    let row = t.w as usize * t.c as usize;
+    t.offset as usize + rows.start * row..t.offset as usize + rows.end * row
+}
+
+fn layer<'m>(model: &Model<'m>, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<Layer<'m>> {
+    let fused = op.has(flag::FUSED_ADD);
+    let [mid_zero, mid_lo, mid_hi, _] = op.mid.map(i32::from);
+    Some(Layer {
+        weights: model.weights(op)?,
+        tile: model.packing().tile(op.code, op.encoding),
+        packing: model.packing(),
+        requant: model.requant(op),
+        left_shift: op.left_shift as u32,
+        zero_in: x.zero as i8,
+        zero_out: if fused { mid_zero } else { y.zero },
+        lo: if fused { mid_lo } else { op.lo as i32 },
+        hi: if fused { mid_hi } else { op.hi as i32 },
+    })
+}
+
+fn add_params(op: &OpRecord) -> AddParams {
+    AddParams { mul: op.add_mul, bias: op.add_bias, shift: op.add_shift as u32, lo: op.lo as i32, hi: op.hi as i32 }
 }

@@ -1,8 +1,8 @@
 //! The portable kernels against naive code that shares nothing with them: 64-bit sums over all taps,
 //! coordinates tested one by one.
 
-use evenkeel_runtime::format::Requant;
-use evenkeel_runtime::kernels::{AddParams, Geometry, Kernels, Layer, Portable, portable};
+use evenkeel_runtime::format::{Packing, Requant, op};
+use evenkeel_runtime::kernels::{AddParams, Geometry, Kernels, Layer, Portable, Weights, portable};
 use proptest::prelude::*;
 
 /// One operator with data of the right lengths.
@@ -21,7 +21,9 @@ struct Case {
 impl Case {
     fn layer(&self) -> Layer<'_> {
         Layer {
-            weights: &self.weights,
+            weights: Weights::Dense(&self.weights),
+            tile: Packing::Portable.tile(op::CONV, 0),
+            packing: Packing::Portable,
             requant: &self.requant,
             left_shift: self.left_shift,
             zero_in: self.zeros.0,
@@ -159,7 +161,7 @@ proptest! {
             case.requantise(sum, case.requant[c])
         });
         let mut y = case.output();
-        Portable::depthwise(&case.g, &case.layer(), &case.x, &mut y);
+        Portable::depthwise(&case.g, &case.layer(), &case.x, &mut y, &mut []);
         prop_assert_eq!(y, expected);
     }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Buffer, spec};
-use evenkeel_runtime::format::{OpRecord, op};
+use evenkeel_runtime::format::{OpRecord, Packing, op};
 use evenkeel_runtime::kernels::{AddParams, Geometry, Kernels, Layer, Portable};
 use evenkeel_runtime::preprocess::{quantise, quantise_input};
 use evenkeel_runtime::{Arena, Error, Model, Session};
@@ -24,7 +24,9 @@ fn by_hand(model: &Model, input: &[i8]) -> Vec<i8> {
             pad: op.pad.map(usize::from),
         };
         let l = Layer {
-            weights: model.weights(op),
+            weights: model.weights(op).expect("weights"),
+            tile: model.packing().tile(op.code, op.encoding),
+            packing: model.packing(),
             requant: model.requant(op),
             left_shift: op.left_shift as u32,
             zero_in: from.zero as i8,
@@ -34,8 +36,8 @@ fn by_hand(model: &Model, input: &[i8]) -> Vec<i8> {
         };
         match op.code {
             op::CONV => Portable::grouped_conv(&g, &l, 1, &x, &mut y),
-            op::DEPTHWISE => Portable::depthwise(&g, &l, &x, &mut y),
-            op::LINEAR => Portable::linear(&l, &x, &mut y),
+            op::DEPTHWISE => Portable::depthwise(&g, &l, &x, &mut y, &mut []),
+            op::LINEAR => Portable::linear(&l, &x, &mut y, &mut []),
             op::MAX_POOL => Portable::max_pool(&g, &x, &mut y),
             op::AVG_POOL => Portable::avg_pool(&g, &l, op.groups as usize, &x, &mut y),
             op::ADD => {
@@ -118,7 +120,8 @@ fn kernel_sets_can_be_replaced() {
     struct Constant;
     impl Kernels for Constant {
         const NAME: &'static str = "constant";
-        fn linear(_: &Layer, _: &[i8], y: &mut [i8]) {
+        const PACKINGS: &'static [Packing] = &[Packing::Portable];
+        fn linear(_: &Layer, _: &[i8], y: &mut [i8], _: &mut [u8]) {
             y.copy_from_slice(&[4, 5, 5]);
         }
     }

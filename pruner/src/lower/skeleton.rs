@@ -8,9 +8,8 @@ use crate::graph::{Graph, Op, Shape, Window};
 use crate::quant::fuse::{Steps, tap_range, whole};
 use crate::quant::{QGraph, QOp};
 use evenkeel_runtime::format::{
-    FileSpec, InputChannel, MAX_ARENA, MAX_RECORDS, NameRef, OpRecord, Requant, TENSOR_ALIGN, TensorRecord, op,
+    FileSpec, InputChannel, MAX_ARENA, MAX_RECORDS, OpRecord, Packing, Requant, TENSOR_ALIGN, TensorRecord, op,
 };
-use evenkeel_runtime::kernels::scratch_len;
 
 /// A tensor and the operator that writes it, by shape.
 pub(super) struct Item<'a> {
@@ -88,7 +87,9 @@ pub(super) fn skeleton(items: &[Item], output: usize, norm: usize, extras: &Extr
     for (i, item) in items.iter().enumerate().skip(1) {
         let mut record = record(items, i, &mut data).context(format!("cannot lower '{}'", item.name))?;
         record.name = spec.names.add(item.name);
-        scratch = scratch.max(scratch_len(&record, items[item.inputs[0]].shape.c));
+        let shape = |s: Shape| [s.h, s.w, s.c];
+        let from = items[item.inputs[0]].shape;
+        scratch = scratch.max(Packing::Portable.scratch_len(&record, shape(from), shape(item.shape)));
         macs += record.weights_len as u64 * (item.shape.h * item.shape.w) as u64;
         spec.ops.push(record);
     }
@@ -180,6 +181,7 @@ fn record(items: &[Item], i: usize, data: &mut DataLayout) -> Result<OpRecord> {
         input: u16_of(item.inputs[0])?,
         input2: item.inputs.get(1).map_or(Ok(u16::MAX), |&i| u16_of(i))?,
         output: u16_of(i)?,
+        out_channels: to.c as u32,
         kernel: pair(|w| w.kernel)?,
         stride: pair(|w| w.stride)?,
         dilation: pair(|w| w.dilation)?,
@@ -188,15 +190,8 @@ fn record(items: &[Item], i: usize, data: &mut DataLayout) -> Result<OpRecord> {
         weights_len: weights as u32,
         requant: if requant > 0 { data.reserve(requant * size_of::<Requant>())? } else { 0 },
         requant_len: requant as u32,
-        left_shift: 0,
-        lo: -128,
-        hi: 127,
-        reserved: 0,
         groups: u16_of(groups)?,
-        add_mul: [0; 2],
-        add_shift: 0,
-        add_bias: 0,
-        name: NameRef::default(),
+        ..OpRecord::default()
     })
 }
 

@@ -1,20 +1,26 @@
 //! The `.keel` file format: records, the verifying reader, and the writer (feature `write`).
 
 mod crc;
+#[cfg(feature = "write")]
+pub mod pack;
+mod packing;
 mod read;
 mod records;
 mod verify;
+mod verify_memory;
 mod verify_ops;
+mod verify_weights;
 #[cfg(feature = "write")]
 mod write;
 
 pub use crc::crc32;
+pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::Model;
 pub use records::*;
 #[cfg(feature = "write")]
 pub use write::{FileSpec, Names};
 
-/// The checksum covers the file from here: all that follows the field [`Header::crc`].
+/// The header's checksum covers the file from here, behind the field [`Header::crc`], to the end of the table.
 pub const CRC_START: usize = 16;
 
 /// Largest number of multiplications that one run of a model may take: hours on the slowest target, not

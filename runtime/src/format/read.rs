@@ -5,10 +5,11 @@ use core::str;
 use bytemuck::{Pod, cast_slice, try_cast_slice};
 
 use super::{
-    CertificateGroup, CertificateHead, FloorRecord, Header, InputChannel, MonitorHead, NameRef, OpRecord, Requant,
-    TensorRecord, op, verify,
+    CertificateGroup, CertificateHead, FloorRecord, Header, InputChannel, MonitorHead, NameRef, OpRecord, Packing,
+    Requant, Signature, TensorRecord, encoding, op, verify,
 };
 use crate::Error;
+use crate::kernels::{Columns, Weights};
 
 /// A verified model: views into the bytes of a `.keel` file, nothing copied.
 ///
@@ -17,6 +18,8 @@ use crate::Error;
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
     pub(super) header: &'a Header,
+    pub(super) packing: Packing,
+    pub(super) signature: Option<&'a Signature>,
     pub(super) tensors: &'a [TensorRecord],
     pub(super) ops: &'a [OpRecord],
     pub(super) data: &'a [u8],
@@ -58,6 +61,11 @@ impl<'a> Model<'a> {
     /// Bytes of arena that a session needs.
     pub fn arena_len(&self) -> usize {
         self.header.arena_len as usize
+    }
+
+    /// The signature that the file carries. That it is there proves nothing: see `signature` (feature `sign`).
+    pub fn signature(&self) -> Option<&'a Signature> {
+        self.signature
     }
 
     /// All activation tensors.
@@ -106,9 +114,39 @@ impl<'a> Model<'a> {
         self.input_channels
     }
 
-    /// The weights of an operator of this model, in the order that its code states.
-    pub fn weights(&self, op: &OpRecord) -> &'a [i8] {
-        cast_slice(piece(self.data, op.weights, op.weights_len as usize).unwrap_or(&[]))
+    /// The target class that the weights are packed for.
+    pub fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// The weights of an operator of this model, in the order that its code and the packing state; nothing for
+    /// operators without weights. `None` for records of other models.
+    pub fn weights(&self, op: &OpRecord) -> Option<Weights<'a>> {
+        let bytes = cast_slice::<u8, i8>(piece(self.data, op.weights, op.weights_len as usize)?);
+        let index = piece(self.data, op.index, op.index_len as usize)?;
+        match op.encoding {
+            encoding::BLOCKS8 | encoding::BLOCKS16 => {
+                let down = (op.out_channels as usize).div_ceil(self.packing.tile(op.code, op.encoding).rows);
+                let (counts, columns) = index.split_at_checked(down.checked_mul(2)?)?;
+                let columns = match op.encoding {
+                    encoding::BLOCKS8 => Columns::U8(columns),
+                    _ => Columns::U16(try_cast_slice(columns).ok()?),
+                };
+                Some(Weights::Blocks { counts: try_cast_slice(counts).ok()?, columns, tiles: bytes })
+            }
+            encoding::TWO_OF_FOUR => Some(Weights::TwoOfFour { positions: index, values: bytes }),
+            _ => Some(Weights::Dense(bytes)),
+        }
+    }
+
+    /// The table of a [`op::LUT`] of this model.
+    pub fn table(&self, op: &OpRecord) -> Option<&'a [i8; 256]> {
+        cast_slice::<u8, i8>(piece(self.data, op.weights, 256)?).first_chunk()
+    }
+
+    /// The table of a [`op::SOFTMAX`] of this model.
+    pub fn exponentials(&self, op: &OpRecord) -> Option<&'a [u32; 256]> {
+        records::<u32>(self.data, op.weights, 256)?.first_chunk()
     }
 
     /// The requantisation records of an operator of this model.
@@ -116,12 +154,23 @@ impl<'a> Model<'a> {
         records(self.data, op.requant, op.requant_len).unwrap_or(&[])
     }
 
-    /// Multiply-accumulates with weights that the operator of this index takes for one input, padding
-    /// counted; 0 for pools and sums, and when there is no such operator.
+    /// Multiply-accumulates with stored weights that the operator of this index takes for one input, padding
+    /// of the input counted; 0 for pools and sums, and when there is no such operator.
     pub fn macs(&self, op: usize) -> u64 {
-        let weighted = |op: &&OpRecord| op.weights_len > 0;
-        self.ops.get(op).filter(weighted).map_or(0, |op| work(self.tensors, op))
+        let Some(op) = self.ops.get(op).filter(|op| has_weights(op.code)) else { return 0 };
+        match op.encoding {
+            encoding::DENSE => work(self.tensors, op),
+            _ => {
+                let y = &self.tensors[op.output as usize];
+                op.weights_len as u64 * (y.h as u64 * y.w as u64)
+            }
+        }
     }
+}
+
+/// Whether an operator of this code has a matrix or filters of weights.
+pub(super) fn has_weights(code: u16) -> bool {
+    matches!(code, op::CONV | op::GROUPED_CONV | op::DEPTHWISE | op::LINEAR)
 }
 
 /// `len` bytes from `offset`, if they are there.
@@ -139,14 +188,14 @@ pub(super) fn records<T: Pod>(bytes: &[u8], offset: u32, count: u32) -> Option<&
 /// Multiplications, additions or comparisons of an operator. Saturates; the tensor indices are valid.
 pub(super) fn work(tensors: &[TensorRecord], op: &OpRecord) -> u64 {
     let (x, y) = (&tensors[op.input as usize], &tensors[op.output as usize]);
-    let out = y.elements() as u64;
+    let out = (y.h as u64 * y.w as u64).saturating_mul(op.out_channels as u64);
     let taps = op.kernel[0] as u64 * op.kernel[1] as u64;
     out.saturating_mul(match op.code {
         op::CONV => taps.saturating_mul(x.c as u64),
         op::GROUPED_CONV => taps.saturating_mul(x.c as u64 / op.groups.max(1) as u64),
         op::LINEAR => x.elements() as u64,
-        op::ADD => 1,
-        _ => taps,
+        op::DEPTHWISE | op::MAX_POOL | op::AVG_POOL => taps,
+        _ => 1,
     })
 }
 

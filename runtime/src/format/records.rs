@@ -8,10 +8,10 @@ use bytemuck::{Pod, Zeroable};
 /// First four bytes of every file.
 pub const MAGIC: [u8; 4] = *b"KEEL";
 /// Version of the format that this crate reads and writes.
-pub const VERSION: u16 = 0;
-/// Sections start at multiples of this many bytes.
-pub const SECTION_ALIGN: usize = 16;
-/// Tensors in the arena and weights in the file start at multiples of this many bytes.
+pub const VERSION: u16 = 1;
+/// Sections start at multiples of this many bytes, a cache line of the larger targets.
+pub const SECTION_ALIGN: usize = 64;
+/// Tensors in the arena and pieces of the data section start at multiples of this many bytes.
 pub const TENSOR_ALIGN: usize = 4;
 /// Largest number of tensors or operators in a file.
 pub const MAX_RECORDS: usize = 4096;
@@ -24,11 +24,12 @@ pub struct Header {
     pub magic: [u8; 4],
     /// [`VERSION`].
     pub version: u16,
-    /// Weight layout: 0 is portable (OHWI, packed for no target).
+    /// The target class that weights are packed for, a code of [`super::Packing`].
     pub packing: u16,
     /// Length of the whole file in bytes.
     pub file_len: u32,
-    /// CRC-32 (IEEE) of all bytes behind this field.
+    /// CRC-32 (IEEE) of the rest of this record and of the section table, which holds the checksums of the
+    /// sections.
     pub crc: u32,
     /// Bytes of arena that a session needs: activations, then scratch.
     pub arena_len: u32,
@@ -41,27 +42,34 @@ pub struct Header {
     /// Number of entries in the section table.
     pub sections: u16,
     /// Zero.
-    pub reserved: u16,
+    pub reserved: [u16; 17],
 }
 
 /// What a section holds.
 pub mod section {
     /// `[TensorRecord]`
-    pub const TENSORS: u32 = 1;
+    pub const TENSORS: u16 = 1;
     /// `[OpRecord]`, in execution order
-    pub const OPS: u32 = 2;
-    /// Weights and requantisation records
-    pub const DATA: u32 = 3;
+    pub const OPS: u16 = 2;
+    /// Weights, their indices, tables and requantisation records
+    pub const DATA: u16 = 3;
     /// UTF-8 names, referred to by offset and length
-    pub const NAMES: u32 = 4;
+    pub const NAMES: u16 = 4;
     /// The contract as the user wrote it (UTF-8 TOML)
-    pub const CONTRACT: u32 = 5;
+    pub const CONTRACT: u16 = 5;
     /// `CertificateHead`, then `[CertificateGroup]`
-    pub const CERTIFICATE: u32 = 6;
+    pub const CERTIFICATE: u16 = 6;
     /// `MonitorHead`, then `[FloorRecord]`
-    pub const MONITOR: u32 = 7;
+    pub const MONITOR: u16 = 7;
     /// The input normalisation that the network expects: `[InputChannel]`
-    pub const INPUT: u32 = 8;
+    pub const INPUT: u16 = 8;
+    /// `Signature`, over all bytes before this section; the last section of a file
+    pub const SIGNATURE: u16 = 9;
+    /// The largest code that this crate knows.
+    pub const LAST: u16 = SIGNATURE;
+
+    /// Flag: a reader that does not know the section must refuse the file.
+    pub const MANDATORY: u16 = 1;
 }
 
 /// One entry of the section table.
@@ -69,13 +77,25 @@ pub mod section {
 #[repr(C)]
 pub struct SectionRecord {
     /// One of [`section`].
-    pub kind: u32,
+    pub kind: u16,
+    /// [`section::MANDATORY`] or 0.
+    pub flags: u16,
     /// From the start of the file; a multiple of [`SECTION_ALIGN`].
     pub offset: u32,
     /// Bytes.
     pub len: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// CRC-32 (IEEE) of the section's bytes; 0 for the signature, which proves itself.
+    pub crc: u32,
+}
+
+/// An ed25519 signature (RFC 8032) of all bytes of the file before its section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Signature {
+    /// The public key that it claims to be made with. A loader trusts keys that it brings, never this one.
+    pub key: [u8; 32],
+    /// `R`, then `S`.
+    pub signature: [[u8; 32]; 2],
 }
 
 /// A piece of the names section.
@@ -88,7 +108,7 @@ pub struct NameRef {
     pub len: u32,
 }
 
-/// An activation tensor, one sample, laid out H × W × C; `real = scale * (q - zero)`.
+/// An activation tensor of int8 values, one sample, laid out H × W × C; `real = scale * (q - zero)`.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct TensorRecord {
@@ -112,7 +132,7 @@ pub struct TensorRecord {
 
 /// Operator codes.
 pub mod op {
-    /// Convolution with `groups == 1`; weights OHWI.
+    /// Convolution with `groups == 1`; weights are a matrix of output channels × taps (OHWI).
     pub const CONV: u16 = 1;
     /// Depthwise convolution, one output channel per input channel; weights HWC.
     pub const DEPTHWISE: u16 = 2;
@@ -126,6 +146,48 @@ pub mod op {
     pub const AVG_POOL: u16 = 6;
     /// Grouped convolution with `1 < groups`, not depthwise; weights OHWI with I = input channels / groups.
     pub const GROUPED_CONV: u16 = 7;
+    /// Element-wise product of two tensors of the same shape, or of a tensor and one value per channel.
+    pub const MUL: u16 = 8;
+    /// `y = table[x + 128]`: any function of one value, and changes of scale.
+    pub const LUT: u16 = 9;
+    /// Softmax over the channels of each pixel, by a table of exponentials.
+    pub const SOFTMAX: u16 = 10;
+    /// Each pixel becomes `stride[0] × stride[1]` equal ones.
+    pub const RESIZE: u16 = 11;
+    /// The pixels and channels of a box of the input: its first row and column in `pad`, its first channel in
+    /// `groups`.
+    pub const SLICE: u16 = 12;
+    /// The input with a border of the input's zero point: `pad` pixels above and to the left.
+    pub const PAD: u16 = 13;
+}
+
+/// How weights are stored.
+pub mod encoding {
+    /// Every weight.
+    pub const DENSE: u8 = 0;
+    /// Only tiles that are not all zero, with a `u8` column each: see [`crate::kernels::Weights::Blocks`].
+    pub const BLOCKS8: u8 = 1;
+    /// Likewise with a `u16` column each.
+    pub const BLOCKS16: u8 = 2;
+    /// Two of each four weights along the taps of an output, with two bits of position each: see
+    /// [`crate::kernels::Weights::TwoOfFour`].
+    pub const TWO_OF_FOUR: u8 = 3;
+}
+
+/// Bits of [`OpRecord::flags`].
+pub mod flag {
+    /// Strips of output rows are computed from the last to the first.
+    pub const REVERSE: u8 = 1;
+    /// A convolution or linear operator whose result, requantised to `mid`, is then added to `input2`.
+    pub const FUSED_ADD: u8 = 2;
+    /// Every bit that has a meaning.
+    pub const ALL: u8 = 3;
+}
+
+/// Rounding rules of requantisation ([`OpRecord::rounding`]).
+pub mod rounding {
+    /// The high word of the product, rounded half up: [`crate::quant::requantise`].
+    pub const HIGH_HALF_UP: u8 = 0;
 }
 
 /// One operator. Fields that an operator has no use for are zero.
@@ -136,10 +198,15 @@ pub struct OpRecord {
     pub code: u16,
     /// Tensor index.
     pub input: u16,
-    /// Second tensor index (Add), else `u16::MAX`.
+    /// Second tensor index (Add, Mul, a fused Add), else `u16::MAX`.
     pub input2: u16,
     /// Tensor index.
     pub output: u16,
+    /// The first channel of the output tensor that is written: a concatenation is a tensor that several
+    /// operators write.
+    pub out_channel: u32,
+    /// How many channels are written.
+    pub out_channels: u32,
     /// Kernel height and width.
     pub kernel: [u16; 2],
     /// Vertical and horizontal step.
@@ -148,12 +215,16 @@ pub struct OpRecord {
     pub dilation: [u16; 2],
     /// Padding above and to the left; what is needed below and to the right follows from the output shape.
     pub pad: [u16; 2],
-    /// Weights: offset in the data section; int8.
+    /// Weights (int8) or a table: offset in the data section.
     pub weights: u32,
-    /// Bytes of weights.
+    /// Bytes of weights or table.
     pub weights_len: u32,
+    /// Which weights are stored: offset in the data section.
+    pub index: u32,
+    /// Bytes of the index.
+    pub index_len: u32,
     /// Requantisation: offset in the data section of `[Requant]`: one per output channel (conv, depthwise,
-    /// linear); for the mean one per number of valid taps, beginning at `count_base`.
+    /// linear); for the mean one per number of valid taps, beginning at `count_base`; one for a product.
     pub requant: u32,
     /// Number of requantisation records.
     pub requant_len: u32,
@@ -163,16 +234,26 @@ pub struct OpRecord {
     pub lo: i8,
     /// Largest output value.
     pub hi: i8,
-    /// Zero.
-    pub reserved: u8,
-    /// Groups of a grouped convolution, else 1; `count_base` of a mean: the smallest number of valid taps.
+    /// One of [`rounding`].
+    pub rounding: u8,
+    /// Groups of a grouped convolution, else 1; `count_base` of a mean: the smallest number of valid taps; the
+    /// first channel of a slice.
     pub groups: u16,
-    /// Add: multipliers of the two inputs.
-    pub add_mul: [i16; 2],
+    /// One of [`encoding`].
+    pub encoding: u8,
+    /// Bits of [`flag`].
+    pub flags: u8,
+    /// Output rows that are computed at a time, so that the output may lie over rows of the input that are read
+    /// no more; 0 for all at once.
+    pub strip_rows: u16,
     /// Add: right shift, 0..=30.
     pub add_shift: u16,
+    /// Add: multipliers of the two inputs (of a fused Add: of the result, then of `input2`).
+    pub add_mul: [i16; 2],
     /// Add: bias (rounding and zero points folded in).
     pub add_bias: i32,
+    /// A fused Add: zero point, smallest and largest value of what is added to `input2`, then zero.
+    pub mid: [i8; 4],
     /// The node's name in the user's network.
     pub name: NameRef,
 }
@@ -295,7 +376,19 @@ pub struct FloorRecord {
     pub wrong: [u32; GRID],
 }
 
+impl Default for OpRecord {
+    /// Nothing yet: no second input, the whole range of int8, one group.
+    fn default() -> Self {
+        OpRecord { input2: u16::MAX, lo: i8::MIN, hi: i8::MAX, groups: 1, ..<Self as Zeroable>::zeroed() }
+    }
+}
+
 impl OpRecord {
+    /// Whether this bit of [`flag`] is set.
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
     /// The operator's name for people.
     pub fn code_name(&self) -> &'static str {
         match self.code {
@@ -306,6 +399,12 @@ impl OpRecord {
             op::MAX_POOL => "MaxPool",
             op::AVG_POOL => "AvgPool",
             op::GROUPED_CONV => "GroupedConv",
+            op::MUL => "Mul",
+            op::LUT => "Lut",
+            op::SOFTMAX => "Softmax",
+            op::RESIZE => "Resize",
+            op::SLICE => "Slice",
+            op::PAD => "Pad",
             _ => "unknown",
         }
     }

@@ -1,6 +1,6 @@
 //! The one pass over a file that decides whether it is a model.
 //!
-//! Head and sections here; what the operators need of each other in [`super::verify_ops`].
+//! Head and sections here; operators in [`super::verify_ops`], memory in [`super::verify_memory`].
 
 use core::str;
 
@@ -9,7 +9,8 @@ use bytemuck::{Pod, try_cast_slice};
 use super::read::{Model, records};
 use super::{
     CRC_START, CertificateHead, Header, InputChannel, MAGIC, MAX_ARENA, MAX_RECORDS, MonitorHead, NameRef, OpRecord,
-    SECTION_ALIGN, SectionRecord, TENSOR_ALIGN, TensorRecord, VERSION, crc32, section, verdict, verify_ops,
+    Packing, SECTION_ALIGN, SectionRecord, Signature, TENSOR_ALIGN, TensorRecord, VERSION, crc32, section, verdict,
+    verify_memory, verify_ops,
 };
 use crate::{Error, monitor};
 
@@ -17,11 +18,18 @@ use crate::{Error, monitor};
 pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
     let header = header(bytes)?;
     let sections = sections(bytes, header)?;
-    let of = |kind: u32| sections[kind as usize];
+    let of = |kind: u16| sections[kind as usize];
 
-    let text = |kind| str::from_utf8(of(kind)).map_err(|_| Error::Section { kind, fault: "not UTF-8" });
+    let text = |kind: u16| str::from_utf8(of(kind)).map_err(|_| Error::Section { kind, fault: "not UTF-8" });
+    let packing = Packing::from_code(header.packing).ok_or(Error::Packing(header.packing))?;
     let model = Model {
         header,
+        packing,
+        signature: match records::<Signature>(of(section::SIGNATURE), 0, 1) {
+            Some([signature]) if of(section::SIGNATURE).len() == size_of::<Signature>() => Some(signature),
+            _ if of(section::SIGNATURE).is_empty() => None,
+            _ => return Err(Error::Section { kind: section::SIGNATURE, fault: "not of a signature's length" }),
+        },
         tensors: array::<TensorRecord>(section::TENSORS, of(section::TENSORS))?,
         ops: array::<OpRecord>(section::OPS, of(section::OPS))?,
         data: of(section::DATA),
@@ -36,10 +44,6 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
             return Err(Error::Section { kind, fault: "missing, or more than 4096 records" });
         }
     }
-    // Each operator writes one tensor of its own, and the input is the one that none writes.
-    if model.tensors.len() != model.ops.len() + 1 {
-        return Err(Error::Section { kind: section::TENSORS, fault: "must be one more than the operators" });
-    }
     if [header.input, header.output].iter().any(|&t| t as usize >= model.tensors.len()) || header.input == header.output
     {
         return Err(Error::Header("input and output must be two tensors of the file"));
@@ -49,7 +53,8 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
         tensor_record(tensor, header, model.ops.len()).map_err(|fault| Error::Tensor { tensor: i, fault })?;
     }
     verify_ops::operators(&model)?;
-    verify_ops::lifetimes(&model)?;
+    verify_memory::order(&model)?;
+    verify_memory::lifetimes(&model)?;
     certificate(&model)?;
     if let Some((head, floors)) = model.monitor {
         let wrong = |fault| Error::Section { kind: section::MONITOR, fault };
@@ -84,17 +89,10 @@ fn header(bytes: &[u8]) -> Result<&Header, Error> {
     if header.version != VERSION {
         return Err(Error::Version(header.version));
     }
-    if header.packing != 0 {
-        return Err(Error::Packing(header.packing));
-    }
     if header.file_len as usize != bytes.len() {
         return Err(Error::FileLength { stated: header.file_len, actual: bytes.len() });
     }
-    let crc = crc32(&bytes[CRC_START..]);
-    if header.crc != crc {
-        return Err(Error::Crc { stated: header.crc, actual: crc });
-    }
-    if header.reserved != 0 {
+    if header.reserved != [0; 17] {
         return Err(Error::Header("a reserved field is not 0"));
     }
     if header.arena_len > MAX_ARENA {
@@ -107,42 +105,62 @@ fn header(bytes: &[u8]) -> Result<&Header, Error> {
 }
 
 /// The bytes of each known section by its code; empty where there is none.
-fn sections<'a>(bytes: &'a [u8], header: &Header) -> Result<[&'a [u8]; section::INPUT as usize + 1], Error> {
+fn sections<'a>(bytes: &'a [u8], header: &Header) -> Result<[&'a [u8]; section::LAST as usize + 1], Error> {
     let start = size_of::<Header>();
     let table = records::<SectionRecord>(bytes, start as u32, header.sections as u32)
         .ok_or(Error::Header("the section table is longer than the file"))?;
-    let mut found = [None; section::INPUT as usize + 1];
-    for record in table {
+    let head = &bytes[CRC_START..start + size_of_val(table)];
+    check_crc(header.crc, head)?;
+    let mut found = [None; section::LAST as usize + 1];
+    for (i, record) in table.iter().enumerate() {
         let wrong = |fault| Err(Error::Section { kind: record.kind, fault });
         let offset = record.offset as usize;
         let Some(content) = offset.checked_add(record.len as usize).and_then(|end| bytes.get(offset..end)) else {
             return wrong("not inside the file");
         };
         if !offset.is_multiple_of(SECTION_ALIGN) || offset < start + size_of_val(table) {
-            return wrong("must begin at a multiple of 16 behind the section table");
+            return wrong("must begin at a multiple of 64 behind the section table");
         }
-        if record.reserved != 0 {
-            return wrong("a reserved field is not 0");
+        if record.flags & !section::MANDATORY != 0 {
+            return wrong("unknown flags");
         }
-        // Codes of later versions of the format are skipped: they may add, not change.
-        if let Some(slot) = found.get_mut(record.kind as usize)
-            && record.kind != 0
-            && slot.replace(content).is_some()
-        {
-            return wrong("listed twice");
+        // The signature proves itself, and covers the table: nothing can follow it or be computed from it.
+        if record.kind == section::SIGNATURE {
+            if i + 1 != table.len() || offset + content.len() != bytes.len() || record.crc != 0 {
+                return wrong("must be the last section, without a checksum");
+            }
+        } else {
+            check_crc(record.crc, content)?;
+        }
+        match found.get_mut(record.kind as usize).filter(|_| record.kind != 0) {
+            Some(slot) => {
+                if slot.replace(content).is_some() {
+                    return wrong("listed twice");
+                }
+            }
+            // Later files may add sections; they say which of these a reader may not skip.
+            None if record.flags & section::MANDATORY != 0 => {
+                return wrong("unknown to this runtime, and the file says that it must not be skipped");
+            }
+            None => {}
         }
     }
     // Not `&[]`: an empty section is as aligned as a full one.
     Ok(found.map(|content| content.unwrap_or(&bytes[..0])))
 }
 
+fn check_crc(stated: u32, bytes: &[u8]) -> Result<(), Error> {
+    let actual = crc32(bytes);
+    if stated == actual { Ok(()) } else { Err(Error::Crc { stated, actual }) }
+}
+
 /// A section that is nothing but records.
-fn array<T: Pod>(kind: u32, bytes: &[u8]) -> Result<&[T], Error> {
+fn array<T: Pod>(kind: u16, bytes: &[u8]) -> Result<&[T], Error> {
     try_cast_slice(bytes).map_err(|_| Error::Section { kind, fault: "not a whole number of records" })
 }
 
 /// A section of a head and as many records as it says; `None` when it is empty.
-fn with_head<H: Pod, T: Pod>(kind: u32, bytes: &[u8], count: impl Fn(&H) -> u32) -> Result<Option<(&H, &[T])>, Error> {
+fn with_head<H: Pod, T: Pod>(kind: u16, bytes: &[u8], count: impl Fn(&H) -> u32) -> Result<Option<(&H, &[T])>, Error> {
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -1,10 +1,11 @@
-//! Verification of the operators: shapes, windows, pieces of data, order and memory.
+//! Verification of the operators: shapes, windows, numbers.
 
-use super::read::{Model, piece, records, work};
+use super::read::{Model, records, work};
 use super::verify::known;
-use super::{MAX_WORK, OpRecord, Requant, TENSOR_ALIGN, TensorRecord, op};
+use super::verify_weights as weights;
+use super::{MAX_WORK, OpRecord, Requant, TensorRecord, flag, op, rounding};
 use crate::Error;
-use crate::kernels::scratch_len;
+use crate::strips::{is_windowed, scratch_len};
 
 /// Largest extent of a dilated kernel: with it, no window arithmetic of a kernel overflows 32 bits.
 const MAX_EXTENT: u64 = u16::MAX as u64;
@@ -17,11 +18,10 @@ pub(super) fn operators(model: &Model) -> Result<(), Error> {
         let wrong = |fault| Error::Op { op: i, fault };
         let tensor = |t: u16| model.tensors.get(t as usize).ok_or(wrong("no such tensor"));
         let (x, y) = (tensor(op.input)?, tensor(op.output)?);
-        let x2 = (op.code == op::ADD).then(|| tensor(op.input2)).transpose()?;
-        order(model, op, i).map_err(wrong)?;
-        shapes(op, x, x2, y).map_err(wrong)?;
+        let b = second(op).map(tensor).transpose()?;
+        shapes(op, x, b, y).map_err(wrong)?;
         content(model, op, x, y).map_err(wrong)?;
-        if scratch_len(op, x.c as usize) > scratch {
+        if scratch_len(model.packing, op, x, y) > scratch {
             return Err(wrong("needs more scratch than the arena has"));
         }
         if !known(model, op.name) {
@@ -32,47 +32,80 @@ pub(super) fn operators(model: &Model) -> Result<(), Error> {
     if total > MAX_WORK { Err(Error::TooMuchWork) } else { Ok(()) }
 }
 
-/// An operator reads what has been written and is alive, and writes the tensor that begins with it.
-///
-/// There are as many operators as tensors besides the input, and a tensor begins with one operator; so
-/// each of those tensors is written exactly once, and never the input.
-fn order(model: &Model, op: &OpRecord, i: usize) -> Result<(), &'static str> {
-    let input = model.header.input;
-    if op.output == input || model.tensors[op.output as usize].first_op as usize != i {
-        return Err("must write the tensor that is alive from this operator on");
-    }
-    for t in [op.input, if op.code == op::ADD { op.input2 } else { op.input }] {
-        let tensor = &model.tensors[t as usize];
-        if t != input && tensor.first_op as usize >= i {
-            return Err("reads a tensor before it is written");
-        }
-        if (tensor.last_op as usize) < i {
-            return Err("reads a tensor after the end of its lifetime");
-        }
-    }
-    Ok(())
+/// The second tensor that an operator reads.
+pub(super) fn second(op: &OpRecord) -> Option<u16> {
+    (matches!(op.code, op::ADD | op::MUL) || op.has(flag::FUSED_ADD)).then_some(op.input2)
 }
 
-fn shapes(op: &OpRecord, x: &TensorRecord, x2: Option<&TensorRecord>, y: &TensorRecord) -> Result<(), &'static str> {
-    let same_channels = x.c == y.c;
+fn shapes(op: &OpRecord, x: &TensorRecord, b: Option<&TensorRecord>, y: &TensorRecord) -> Result<(), &'static str> {
+    let written = op.out_channels;
+    if written == 0 || op.out_channel.checked_add(written).is_none_or(|end| end > y.c) {
+        return Err("writes channels that its output does not have");
+    }
+    if op.flags & !flag::ALL != 0 || op.rounding != rounding::HIGH_HALF_UP {
+        return Err("unknown flags or rounding rule");
+    }
+    if op.has(flag::FUSED_ADD)
+        && (!matches!(op.code, op::CONV | op::DEPTHWISE | op::LINEAR | op::GROUPED_CONV)
+            || written != y.c
+            || b.is_some_and(|b| b.shape() != y.shape())
+            || op.mid[1] > op.mid[2])
+    {
+        return Err("a fused sum needs weights before it, and a second tensor of the output's shape");
+    }
+    if op.strip_rows != 0 && !is_windowed(op) {
+        return Err("has no strips");
+    }
+    let whole = (x.h, x.w) == (y.h, y.w);
     match op.code {
         op::CONV | op::MAX_POOL | op::AVG_POOL | op::DEPTHWISE | op::GROUPED_CONV => window(op, x, y)?,
         op::LINEAR if y.h != 1 || y.w != 1 => return Err("the result of a linear operator is a vector"),
         op::LINEAR => {}
-        op::ADD if x.shape() != y.shape() || x2.is_some_and(|x2| x2.shape() != y.shape()) => {
+        op::ADD
+            if x.shape() != [y.h, y.w, written].map(|n| n as usize) || b.is_some_and(|b| b.shape() != x.shape()) =>
+        {
             return Err("the tensors of a sum must have one shape");
         }
-        op::ADD => {}
+        op::MUL
+            if !whole
+                || x.c != written
+                || b.is_some_and(|b| b.shape() != x.shape() && b.shape() != [1, 1, x.c as usize]) =>
+        {
+            return Err("the tensors of a product must have one shape, or the second one value per channel");
+        }
+        op::LUT | op::SOFTMAX if !whole || x.c != written => return Err("input and output shapes differ"),
+        op::ADD | op::MUL | op::LUT | op::SOFTMAX => {}
+        op::RESIZE => {
+            let by = op.stride.map(u32::from);
+            if by.contains(&0)
+                || x.c != written
+                || [x.h.checked_mul(by[0]), x.w.checked_mul(by[1])] != [Some(y.h), Some(y.w)]
+            {
+                return Err("the output is not a multiple of the input");
+            }
+        }
+        op::SLICE => {
+            let inside = |first: u16, len: u32, of: u32| (first as u32).checked_add(len).is_some_and(|end| end <= of);
+            if !(inside(op.pad[0], y.h, x.h) && inside(op.pad[1], y.w, x.w) && inside(op.groups, written, x.c)) {
+                return Err("reaches out of its input");
+            }
+        }
+        op::PAD => {
+            let inside = |first: u16, len: u32, of: u32| (first as u32).checked_add(len).is_some_and(|end| end <= of);
+            if !(inside(op.pad[0], x.h, y.h) && inside(op.pad[1], x.w, y.w)) || x.c != written {
+                return Err("the output does not hold its input");
+            }
+        }
         _ => return Err("unknown code"),
     }
     match op.code {
-        op::DEPTHWISE | op::MAX_POOL | op::AVG_POOL if !same_channels => Err("input and output channels differ"),
+        op::DEPTHWISE | op::MAX_POOL | op::AVG_POOL if x.c != written => Err("input and output channels differ"),
         op::GROUPED_CONV => {
             let groups = op.groups as u32;
-            let divides = groups > 1 && x.c.is_multiple_of(groups) && y.c.is_multiple_of(groups);
+            let divides = groups > 1 && x.c.is_multiple_of(groups) && written.is_multiple_of(groups);
             if divides { Ok(()) } else { Err("the groups must divide the channels") }
         }
-        op::AVG_POOL => Ok(()),
+        op::AVG_POOL | op::SLICE => Ok(()),
         _ if op.groups > 1 => Err("has no groups"),
         _ => Ok(()),
     }
@@ -138,25 +171,8 @@ impl DivCeil for i64 {
 
 /// Weights, requantisation and the numbers in the record.
 fn content(model: &Model, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Result<(), &'static str> {
-    let taps = op.kernel[0] as u64 * op.kernel[1] as u64;
-    // Wide enough: taps below 2^32, channels at most 2^30 (the arena's limit), products saturate.
-    let filters = y.c as u64;
-    let weights = match op.code {
-        op::CONV => filters.saturating_mul(taps.saturating_mul(x.c as u64)),
-        op::GROUPED_CONV => filters.saturating_mul(taps.saturating_mul((x.c / op.groups as u32) as u64)),
-        op::DEPTHWISE => filters.saturating_mul(taps),
-        op::LINEAR => filters.saturating_mul(x.elements() as u64),
-        _ => 0,
-    };
-    if op.weights_len as u64 != weights {
-        return Err("the number of weights does not follow from the shapes");
-    }
-    if !(op.weights as usize).is_multiple_of(TENSOR_ALIGN)
-        || piece(model.data, op.weights, op.weights_len as usize).is_none()
-    {
-        return Err("the weights must lie in the data section at a multiple of 4");
-    }
-    match op.code {
+    weights::check(model, op, x)?;
+    let requant = match op.code {
         op::AVG_POOL => {
             let (rows, columns) = (axis(op, 0, x.h, y.h)?, axis(op, 1, x.w, y.w)?);
             let (fewest, most) = (rows.0 * columns.0, rows.1 * columns.1);
@@ -164,44 +180,20 @@ fn content(model: &Model, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> 
             if fewest < base || most >= base + op.requant_len as u64 {
                 return Err("a mean needs one requantisation record for each number of valid taps");
             }
+            op.requant_len
         }
-        op::CONV | op::GROUPED_CONV | op::DEPTHWISE | op::LINEAR if op.requant_len != y.c => {
-            return Err("needs one requantisation record per output channel");
-        }
-        op::ADD | op::MAX_POOL if op.requant_len != 0 => return Err("has no requantisation records"),
-        _ => {}
+        op::CONV | op::GROUPED_CONV | op::DEPTHWISE | op::LINEAR => op.out_channels,
+        op::MUL => 1,
+        _ => 0,
+    };
+    if op.requant_len != requant {
+        return Err("needs one requantisation record per output channel, or one for a product, or none");
     }
     if records::<Requant>(model.data, op.requant, op.requant_len).is_none() {
         return Err("the requantisation must lie in the data section at a multiple of 4");
     }
     if op.left_shift > 15 || op.add_shift > 30 || op.lo > op.hi {
         return Err("a shift or a range of values is impossible");
-    }
-    if op.reserved != 0 {
-        return Err("a reserved field is not 0");
-    }
-    Ok(())
-}
-
-/// No two tensors that are alive at the same time share bytes, and the result outlives the last operator.
-pub(super) fn lifetimes(model: &Model) -> Result<(), Error> {
-    let (input, output) = (model.header.input as usize, model.header.output as usize);
-    let tensors = model.tensors;
-    if tensors[input].first_op != 0 {
-        return Err(Error::Tensor { tensor: input, fault: "the input must be alive from the start" });
-    }
-    if tensors[output].last_op as usize + 1 != model.ops.len() {
-        return Err(Error::Tensor { tensor: output, fault: "the output must be alive to the end" });
-    }
-    // At most MAX_RECORDS^2 / 2 = 8 million pairs, six comparisons each.
-    for (i, a) in tensors.iter().enumerate() {
-        for (j, b) in tensors[..i].iter().enumerate() {
-            let together = a.first_op <= b.last_op && b.first_op <= a.last_op;
-            let (a, b) = (a.range(), b.range());
-            if together && a.start < b.end && b.start < a.end {
-                return Err(Error::Overlap { first: j, second: i });
-            }
-        }
     }
     Ok(())
 }

@@ -43,11 +43,13 @@ pub struct FileSpec {
     pub arena_len: u32,
     /// Where the scratch begins; at or behind the end of every tensor.
     pub scratch_offset: u32,
+    /// The target class that `data` is packed for, a code of [`super::Packing`].
+    pub packing: u16,
     /// Index of the tensor that the caller fills.
     pub input: u16,
     /// Index of the tensor that holds the result.
     pub output: u16,
-    /// One more than `ops`: the input, and one that each operator writes.
+    /// The input, and what operators write.
     pub tensors: Vec<TensorRecord>,
     /// In execution order.
     pub ops: Vec<OpRecord>,
@@ -76,7 +78,7 @@ impl FileSpec {
             let head = MonitorHead { groups: floors.len() as u32, ..*head };
             [bytes_of(&head), cast_slice(floors)].concat()
         });
-        let mut sections: Vec<(u32, &[u8])> = Vec::from([
+        let mut sections: Vec<(u16, &[u8])> = Vec::from([
             (section::TENSORS, cast_slice(&self.tensors)),
             (section::OPS, cast_slice(&self.ops)),
             (section::DATA, &self.data),
@@ -93,12 +95,14 @@ impl FileSpec {
         for (kind, bytes) in &sections {
             let offset = end.next_multiple_of(SECTION_ALIGN);
             end = offset + bytes.len();
-            table.push(SectionRecord { kind: *kind, offset: offset as u32, len: bytes.len() as u32, reserved: 0 });
+            let flags = if *kind <= section::DATA { section::MANDATORY } else { 0 };
+            let (offset, len) = (offset as u32, bytes.len() as u32);
+            table.push(SectionRecord { kind: *kind, flags, offset, len, crc: crc32(bytes) });
         }
         let mut header = Header {
             magic: MAGIC,
             version: VERSION,
-            packing: 0,
+            packing: self.packing,
             file_len: end as u32,
             crc: 0,
             arena_len: self.arena_len,
@@ -106,7 +110,7 @@ impl FileSpec {
             input: self.input,
             output: self.output,
             sections: table.len() as u16,
-            reserved: 0,
+            reserved: [0; 17],
         };
 
         let mut file = Vec::with_capacity(end);
@@ -116,7 +120,7 @@ impl FileSpec {
             file.resize(record.offset as usize, 0);
             file.extend_from_slice(bytes);
         }
-        header.crc = crc32(&file[CRC_START..]);
+        header.crc = crc32(&file[CRC_START..size_of::<Header>() + size_of_val(&table[..])]);
         file[..size_of::<Header>()].copy_from_slice(bytes_of(&header));
         file
     }
@@ -140,9 +144,9 @@ mod tests {
     fn empty_sections_are_left_out_and_the_rest_is_aligned() {
         let spec = FileSpec { data: Vec::from([1, 2, 3]), contract: String::from("x"), ..Default::default() };
         let bytes = spec.to_bytes();
-        let header: Header = bytemuck::pod_read_unaligned(&bytes[..32]);
+        let header: Header = bytemuck::pod_read_unaligned(&bytes[..64]);
         assert_eq!((header.sections, header.file_len as usize), (2, bytes.len()));
-        assert_eq!(header.crc, crc32(&bytes[16..]));
-        assert_eq!(bytes[64..], [1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'x']);
+        assert_eq!(header.crc, crc32(&bytes[16..96]));
+        assert_eq!((&bytes[128..131], &bytes[192..]), (&[1, 2, 3][..], &b"x"[..]));
     }
 }

@@ -20,6 +20,7 @@ use core::arch::asm;
 use bytemuck::cast_slice_mut;
 
 use super::{AddParams, Geometry, Kernels, Layer, Portable};
+use crate::format::Packing;
 
 mod columns;
 mod conv;
@@ -33,25 +34,26 @@ pub struct CortexM4;
 
 impl Kernels for CortexM4 {
     const NAME: &'static str = "cortex-m4";
+    const PACKINGS: &'static [Packing] = &[Packing::Portable, Packing::Dsp];
 
     fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
-        match conv::conv(g, l, x, y, scratch) {
+        match rows(l).and_then(|weights| conv::conv(g, l, weights, x, y, scratch)) {
             Some(()) => narrow(y, l.lo, l.hi),
             None => Portable::conv(g, l, x, y, scratch),
         }
     }
 
-    fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
+    fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
         match depthwise::depthwise(g, l, x, y) {
             Some(()) => narrow(y, l.lo, l.hi),
-            None => Portable::depthwise(g, l, x, y),
+            None => Portable::depthwise(g, l, x, y, scratch),
         }
     }
 
-    fn linear(l: &Layer, x: &[i8], y: &mut [i8]) {
-        match linear::linear(l, x, y) {
+    fn linear(l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
+        match rows(l).and_then(|weights| linear::linear(l, weights, x, y)) {
             Some(()) => narrow(y, l.lo, l.hi),
-            None => Portable::linear(l, x, y),
+            None => Portable::linear(l, x, y, scratch),
         }
     }
 
@@ -65,6 +67,11 @@ impl Kernels for CortexM4 {
     fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
         elementwise::max_pool(g, x, y);
     }
+}
+
+/// The weights where they lie output by output.
+fn rows<'a>(l: &Layer<'a>) -> Option<&'a [i8]> {
+    l.weights.dense().filter(|_| l.packing == Packing::Portable)
 }
 
 /// How the kernels read the end of a row of weights whose length is no multiple of four: as the word that

@@ -3,13 +3,15 @@
 //! [`portable`] is the definition: plain loops, obviously right. Every other set gives the same bytes.
 //! The slices that a kernel gets have been checked against the geometry once, when the file was verified.
 
-use crate::format::{OpRecord, Requant};
+use crate::format::{Packing, Requant, Tile};
 
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub mod cortex_m4;
 pub mod portable;
+mod weights;
 
 pub use portable::Portable;
+pub use weights::{Columns, Weights};
 
 /// The fastest kernel set of this build.
 #[cfg(all(target_arch = "arm", keel_dsp))]
@@ -38,9 +40,13 @@ pub struct Geometry {
 /// Weights and requantisation of one operator.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer<'a> {
-    /// See [`crate::format::op`] for the order.
-    pub weights: &'a [i8],
-    /// One per output channel (mean: one per number of valid taps).
+    /// See [`crate::format::op`] for the order of outputs and taps.
+    pub weights: Weights<'a>,
+    /// How the weights of a convolution or a linear operator are cut into tiles.
+    pub tile: Tile,
+    /// The target class that they are packed for.
+    pub packing: Packing,
+    /// One per output channel (mean: one per number of valid taps; product: one).
     pub requant: &'a [Requant],
     /// Shift of the accumulator before the multiplication.
     pub left_shift: u32,
@@ -69,43 +75,65 @@ pub struct AddParams {
     pub hi: i32,
 }
 
-/// Scratch that any kernel set may use for an operator, in bytes: two columns of the convolution, widened
-/// to 16 bits, the taps of each rounded up to four. It is part of the arena that a file states.
-pub fn scratch_len(op: &OpRecord, in_channels: usize) -> usize {
-    use crate::format::op;
-    let taps = op.kernel[0] as usize * op.kernel[1] as usize;
-    match op.code {
-        op::CONV => (taps.saturating_mul(in_channels).saturating_add(3) & !3).saturating_mul(4),
-        _ => 0,
-    }
+/// Parameters of the product: `requantise((a - zero[0]) * (b - zero[1]))`, see [`crate::quant::requantise`].
+#[derive(Clone, Copy, Debug)]
+pub struct MulParams {
+    /// Zero points of the two inputs.
+    pub zero: [i32; 2],
+    /// `scale_a * scale_b / scale_out * 2^(32 - left_shift)`.
+    pub mul: i32,
+    /// Shift of the product before the multiplication.
+    pub left_shift: u32,
+    /// Zero point of the output.
+    pub zero_out: i32,
+    /// Smallest output value.
+    pub lo: i32,
+    /// Largest output value.
+    pub hi: i32,
 }
 
 /// A kernel set. All functions are total on slices that fit the geometry; `scratch` is 4-aligned and at
-/// least [`scratch_len`] long. The defaults are the portable kernels.
+/// least [`Packing::scratch_len`] long. The defaults are the portable kernels, which run every packing.
 pub trait Kernels {
     /// The name that logs and benches print.
     const NAME: &'static str;
+    /// The packings that it runs.
+    const PACKINGS: &'static [Packing];
 
-    /// Convolution over all channels; weights OHWI.
+    /// Convolution over all channels.
     fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
         let _ = scratch;
         portable::conv(g, l, 1, x, y);
     }
-    /// Convolution in `groups` groups of channels; weights OHWI.
+    /// Convolution in `groups` groups of channels.
     fn grouped_conv(g: &Geometry, l: &Layer, groups: usize, x: &[i8], y: &mut [i8]) {
         portable::conv(g, l, groups, x, y);
     }
     /// One filter per channel; weights HWC.
-    fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
+    fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
+        let _ = scratch;
         portable::depthwise(g, l, x, y);
     }
-    /// Matrix times vector; weights `[out][in]`.
-    fn linear(l: &Layer, x: &[i8], y: &mut [i8]) {
+    /// Matrix times vector.
+    fn linear(l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
+        let _ = scratch;
         portable::linear(l, x, y);
     }
     /// Element-wise sum.
     fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) {
         portable::add(p, a, b, y);
+    }
+    /// Element-wise sum that overwrites its second input.
+    fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) {
+        portable::add_onto(p, a, y);
+    }
+    /// Element-wise product; `b` is as long as `a`, or one value per channel.
+    fn mul(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) {
+        portable::mul(p, a, b, y);
+    }
+    /// `y = table[x + 128]`.
+    fn lut(table: &[i8; 256], x: &[i8], y: &mut [i8]) {
+        portable::lut(table, x, y);
     }
     /// Maximum over a window, padding ignored.
     fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {

@@ -6,7 +6,9 @@
 
 use core::ops::Range;
 
-use super::{AddParams, Geometry, Kernels, Layer};
+use super::weights::Reader;
+use super::{AddParams, Geometry, Kernels, Layer, MulParams, Weights};
+use crate::format::{Packing, Requant};
 use crate::quant;
 
 /// Channels that are accumulated at a time where no sum runs over channels.
@@ -18,10 +20,48 @@ pub struct Portable;
 
 impl Kernels for Portable {
     const NAME: &'static str = "portable";
+    const PACKINGS: &'static [Packing] = &Packing::ALL;
 }
 
 /// Convolution in `groups` groups of channels.
 pub fn conv(g: &Geometry, l: &Layer, groups: usize, x: &[i8], y: &mut [i8]) {
+    match l.weights {
+        Weights::Dense(weights) if l.packing == Packing::Portable || groups > 1 => {
+            conv_rows(g, l, weights, groups, x, y);
+        }
+        _ => conv_packed(g, l, x, y),
+    }
+}
+
+/// Convolution with weights packed for a target, or of which only some are stored.
+fn conv_packed(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
+    let [in_c, out_c] = [g.input[2], g.output[2]];
+    let [kernel_h, kernel_w] = g.kernel;
+    let offset = value_offset(l);
+    for (position, y) in y.chunks_exact_mut(out_c).enumerate() {
+        let window = Window::new(g, position);
+        let mut reader = Reader::new(l.weights, l.tile, kernel_h * kernel_w * in_c);
+        for (o, (y, r)) in y.iter_mut().zip(l.requant).enumerate() {
+            let mut acc = r.bias;
+            reader.output(o, |tap, w| {
+                let (pixel, channel) = (tap / in_c, tap % in_c);
+                let (row, column) = (pixel / kernel_w, pixel % kernel_w);
+                let inside = window.rows.contains(&row) && window.columns.contains(&column);
+                let x = if inside { x[window.at(row, column) + channel] } else { l.zero_in };
+                acc = acc.wrapping_add((x as i32 + offset) * w as i32);
+            });
+            *y = quant::requantise(acc, l.left_shift, r.mul, l.zero_out, l.lo, l.hi);
+        }
+    }
+}
+
+/// What is added to a value before it meets a weight; the biases have it folded in.
+fn value_offset(l: &Layer) -> i32 {
+    if l.packing.is_unsigned() { 128 } else { 0 }
+}
+
+/// Convolution with rows of weights in OHWI order.
+fn conv_rows(g: &Geometry, l: &Layer, weights: &[i8], groups: usize, x: &[i8], y: &mut [i8]) {
     let in_c = g.input[2];
     let out_c = g.output[2];
     let (group_in, group_out) = (in_c / groups, out_c / groups);
@@ -37,7 +77,7 @@ pub fn conv(g: &Geometry, l: &Layer, groups: usize, x: &[i8], y: &mut [i8]) {
         let (runs, run_len) = if joined { (columns.start..columns.start + 1, columns.len()) } else { (columns, 1) };
         let run_len = run_len * group_in;
         for (o, y) in y.iter_mut().enumerate() {
-            let filter = &l.weights[o * filter_len..][..filter_len];
+            let filter = &weights[o * filter_len..][..filter_len];
             let first_channel = o / group_out * group_in;
             let (mut acc, mut valid_weights) = (l.requant[o].bias, 0i32);
             for row in rows.clone() {
@@ -63,6 +103,8 @@ pub fn conv(g: &Geometry, l: &Layer, groups: usize, x: &[i8], y: &mut [i8]) {
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
     let channels = g.output[2];
     let [kernel_h, kernel_w] = g.kernel;
+    // Filters of single channels are always stored whole.
+    let weights = l.weights.dense().unwrap_or_default();
     for (position, y) in y.chunks_exact_mut(channels).enumerate() {
         let window = Window::new(g, position);
         for (block, y) in y.chunks_mut(BLOCK).enumerate() {
@@ -72,7 +114,7 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
             let acc = &mut acc[..y.len()];
             for row in 0..kernel_h {
                 for column in 0..kernel_w {
-                    let w = &l.weights[(row * kernel_w + column) * channels + first..][..acc.len()];
+                    let w = &weights[(row * kernel_w + column) * channels + first..][..acc.len()];
                     if window.rows.contains(&row) && window.columns.contains(&column) {
                         let x = &x[window.at(row, column) + first..][..acc.len()];
                         for ((acc, &x), &w) in acc.iter_mut().zip(x).zip(w) {
@@ -95,9 +137,19 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
 
 /// Fully connected.
 pub fn linear(l: &Layer, x: &[i8], y: &mut [i8]) {
-    for ((y, w), r) in y.iter_mut().zip(l.weights.chunks_exact(x.len())).zip(l.requant) {
-        let acc = r.bias.wrapping_add(dot(x, w));
-        *y = quant::requantise(acc, l.left_shift, r.mul, l.zero_out, l.lo, l.hi);
+    let requantise = |acc, r: &Requant| quant::requantise(acc, l.left_shift, r.mul, l.zero_out, l.lo, l.hi);
+    if let (Weights::Dense(weights), Packing::Portable) = (l.weights, l.packing) {
+        for ((y, w), r) in y.iter_mut().zip(weights.chunks_exact(x.len())).zip(l.requant) {
+            *y = requantise(r.bias.wrapping_add(dot(x, w)), r);
+        }
+        return;
+    }
+    let mut reader = Reader::new(l.weights, l.tile, x.len());
+    let offset = value_offset(l);
+    for (o, (y, r)) in y.iter_mut().zip(l.requant).enumerate() {
+        let mut acc = r.bias;
+        reader.output(o, |tap, w| acc = acc.wrapping_add((x[tap] as i32 + offset) * w as i32));
+        *y = requantise(acc, r);
     }
 }
 
@@ -105,6 +157,92 @@ pub fn linear(l: &Layer, x: &[i8], y: &mut [i8]) {
 pub fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) {
     for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
         *y = quant::add(a, b, p.mul, p.bias, p.shift, p.lo, p.hi);
+    }
+}
+
+/// Element-wise sum that overwrites its second input.
+pub fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) {
+    for (y, &a) in y.iter_mut().zip(a) {
+        *y = quant::add(a, *y, p.mul, p.bias, p.shift, p.lo, p.hi);
+    }
+}
+
+/// Element-wise product; `b` is as long as `a`, or one value per channel.
+pub fn mul(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) {
+    for (y, a) in y.chunks_mut(b.len()).zip(a.chunks(b.len())) {
+        for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+            *y = product(p, a, b);
+        }
+    }
+}
+
+/// Element-wise product that overwrites its first input.
+pub fn mul_onto(p: &MulParams, b: &[i8], y: &mut [i8]) {
+    for y in y.chunks_mut(b.len()) {
+        for (y, &b) in y.iter_mut().zip(b) {
+            *y = product(p, *y, b);
+        }
+    }
+}
+
+fn product(p: &MulParams, a: i8, b: i8) -> i8 {
+    let product = (a as i32 - p.zero[0]) * (b as i32 - p.zero[1]);
+    quant::requantise(product, p.left_shift, p.mul, p.zero_out, p.lo, p.hi)
+}
+
+/// `y = table[x + 128]`.
+pub fn lut(table: &[i8; 256], x: &[i8], y: &mut [i8]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = table[(x as u8 ^ 0x80) as usize];
+    }
+}
+
+/// [`lut`] in place.
+pub fn lut_onto(table: &[i8; 256], y: &mut [i8]) {
+    for y in y {
+        *y = table[(*y as u8 ^ 0x80) as usize];
+    }
+}
+
+/// Softmax over runs of `channels` values: `exp[d]` is proportional to the exponential of minus `d` input steps,
+/// and an output step is 1/256 of the whole.
+///
+/// `exp[0]` is the largest entry; `exp[0] * 256` and `exp[0] * channels` are below 2^31.
+pub fn softmax(exp: &[u32; 256], channels: usize, zero_out: i32, x: &[i8], y: &mut [i8]) {
+    for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
+        let largest = x.iter().fold(i8::MIN, |m, &v| m.max(v));
+        let exp = |v: i8| exp[(largest as i32 - v as i32) as usize];
+        let sum = x.iter().fold(0u32, |sum, &v| sum.wrapping_add(exp(v))).max(1);
+        for (y, &v) in y.iter_mut().zip(x) {
+            let share = (exp(v).wrapping_mul(256).wrapping_add(sum / 2)) / sum;
+            *y = (share as i32 + zero_out).clamp(-128, 127) as i8;
+        }
+    }
+}
+
+/// Each pixel becomes `by[0] × by[1]` equal ones.
+pub fn resize(input: [usize; 3], by: [usize; 2], x: &[i8], y: &mut [i8]) {
+    let [_, width, channels] = input;
+    let out_width = width * by[1];
+    for (position, y) in y.chunks_exact_mut(channels).enumerate() {
+        let (row, column) = (position / out_width / by[0], position % out_width / by[1]);
+        y.copy_from_slice(&x[(row * width + column) * channels..][..channels]);
+    }
+}
+
+/// The box of the input that begins at row, column and channel `first`, and has the output's shape.
+pub fn slice(input: [usize; 3], output: [usize; 3], first: [usize; 3], x: &[i8], y: &mut [i8]) {
+    for (position, y) in y.chunks_exact_mut(output[2]).enumerate() {
+        let (row, column) = (first[0] + position / output[1], first[1] + position % output[1]);
+        y.copy_from_slice(&x[(row * input[1] + column) * input[2] + first[2]..][..output[2]]);
+    }
+}
+
+/// The input inside a border of `value`, of `pad` pixels above and to the left.
+pub fn pad(input: [usize; 3], output: [usize; 3], pad: [usize; 2], value: i8, x: &[i8], y: &mut [i8]) {
+    y.fill(value);
+    for (row, x) in x.chunks_exact(input[1] * input[2]).enumerate() {
+        y[((row + pad[0]) * output[1] + pad[1]) * output[2]..][..x.len()].copy_from_slice(x);
     }
 }
 

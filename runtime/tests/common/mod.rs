@@ -38,7 +38,7 @@ pub fn load_and_run(file: &[u8]) -> Result<Vec<i8>, Error> {
     let file = Buffer::new(file);
     let model = Model::from_bytes(file.bytes())?;
     for op in model.ops() {
-        let _ = (model.name(op.name), model.weights(op).len(), model.requant(op).len());
+        let _ = (model.name(op.name), model.weights(op).map(|w| w.stored()), model.requant(op).len());
     }
     let _ = (model.contract(), model.certificate(), model.monitor(), model.macs(0), model.macs(usize::MAX));
     let mut arena = Buffer::zeroed(model.arena_len());
@@ -95,29 +95,7 @@ pub fn spec() -> FileSpec {
         tensor(36, [3, 3, 4], 4, 5),
         tensor(0, [1, 1, 3], 5, 5),
     ];
-    let base = OpRecord {
-        code: 0,
-        input: 0,
-        input2: u16::MAX,
-        output: 0,
-        kernel: [0; 2],
-        stride: [0; 2],
-        dilation: [0; 2],
-        pad: [0; 2],
-        weights: 0,
-        weights_len: 0,
-        requant: 0,
-        requant_len: 0,
-        left_shift: 0,
-        lo: -128,
-        hi: 127,
-        reserved: 0,
-        groups: 1,
-        add_mul: [0; 2],
-        add_shift: 0,
-        add_bias: 0,
-        name: names.add("net"),
-    };
+    let base = OpRecord { out_channels: 4, name: names.add("net"), ..OpRecord::default() };
     let window = OpRecord { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pad: [1, 1], ..base };
 
     let (weights, weights_len) = data.weights(4 * 9 * 3);
@@ -161,8 +139,18 @@ pub fn spec() -> FileSpec {
     let (weights, weights_len) = data.weights(3 * 36);
     let (requant, requant_len) = data.requant(3, |_| 1 << 25);
     let name = names.add("head");
-    let linear =
-        OpRecord { code: op::LINEAR, input: 5, output: 6, weights, weights_len, requant, requant_len, name, ..base };
+    let linear = OpRecord {
+        code: op::LINEAR,
+        input: 5,
+        output: 6,
+        out_channels: 3,
+        weights,
+        weights_len,
+        requant,
+        requant_len,
+        name,
+        ..base
+    };
 
     let group = CertificateGroup {
         name: names.add("gender=female"),
@@ -193,6 +181,7 @@ pub fn spec() -> FileSpec {
     FileSpec {
         arena_len: 432 + 112,
         scratch_offset: 432,
+        packing: 0,
         input: 0,
         output: 6,
         tensors,

@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
 /// Looks at all that a file can say, and runs it once.
 fn run(model: &Model) {
     for op in model.ops() {
-        let _ = (model.name(op.name), model.weights(op).len(), model.requant(op).len());
+        let _ = (model.name(op.name), model.weights(op).map(|w| w.stored()), model.requant(op).len());
     }
     let groups = model.certificate().map_or(&[][..], |(_, groups)| groups);
     let _ = (groups.iter().map(|g| model.name(g.name).len()).sum::<usize>(), model.contract(), model.monitor());

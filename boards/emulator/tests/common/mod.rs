@@ -5,8 +5,8 @@ use std::path::Path;
 
 use bytemuck::bytes_of;
 use evenkeel_emulator::{Error, Job, Outcome, find_firmware, run};
-use evenkeel_runtime::format::{FileSpec, OpRecord, Requant, TensorRecord, op};
-use evenkeel_runtime::kernels::{Portable, scratch_len};
+use evenkeel_runtime::format::{FileSpec, OpRecord, Packing, Requant, TensorRecord, op};
+use evenkeel_runtime::kernels::Portable;
 use evenkeel_runtime::{Model, Session};
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
@@ -140,7 +140,7 @@ pub fn sliding(random: &mut Random, kind: Sliding, input: Shape, window: Window)
         stride: window.stride.map(|v| v as u16),
         dilation: window.dilation.map(|v| v as u16),
         pad: window.pad.map(|v| v as u16),
-        groups: 1,
+        out_channels: out_c as u32,
         ..operator(random)
     };
     let macs = output.iter().product::<usize>() * k;
@@ -150,7 +150,7 @@ pub fn sliding(random: &mut Random, kind: Sliding, input: Shape, window: Window)
 
 /// Fully connected.
 pub fn linear(random: &mut Random, inputs: usize, outputs: usize) -> Sample {
-    let record = OpRecord { code: op::LINEAR, ..operator(random) };
+    let record = OpRecord { code: op::LINEAR, out_channels: outputs as u32, ..operator(random) };
     let (input, output) = ([1, 1, inputs], [1, 1, outputs]);
     let name = format!("Linear {inputs} to {outputs}");
     sample(random, name, inputs * outputs, &[input], output, record, inputs, inputs * outputs, outputs)
@@ -162,6 +162,7 @@ pub fn add(random: &mut Random, shape: Shape) -> Sample {
     let mul = [0; 2].map(|_: i16| random.int(-(1 << shift), 1 << shift) as i16);
     let record = OpRecord {
         code: op::ADD,
+        out_channels: shape[2] as u32,
         add_mul: mul,
         add_shift: shift as u16,
         add_bias: random.int(-20 << shift, 20 << shift) as i32,
@@ -174,11 +175,10 @@ pub fn add(random: &mut Random, shape: Shape) -> Sample {
 fn operator(random: &mut Random) -> OpRecord {
     let narrow = random.int(0, 2) == 0;
     OpRecord {
-        input2: u16::MAX,
         left_shift: 7,
         lo: if narrow { random.int(-60, -1) as i8 } else { i8::MIN },
         hi: if narrow { random.int(0, 60) as i8 } else { i8::MAX },
-        ..bytemuck::Zeroable::zeroed()
+        ..OpRecord::default()
     }
 }
 
@@ -212,7 +212,7 @@ fn sample(
             kernel: one,
             stride: one,
             dilation: one,
-            groups: 1,
+            out_channels: inputs[0][2] as u32,
             ..operator(random)
         });
         record.input2 = 1;
@@ -233,13 +233,9 @@ fn sample(
         };
         spec.data.extend_from_slice(bytes_of(&requant));
     }
-    if record.code == op::AVG_POOL {
-        // One record per number of valid taps, from one up.
-        record.groups = 1;
-    }
     spec.ops.push(record);
     spec.scratch_offset = end;
-    spec.arena_len = end + scratch_len(&record, inputs[0][2]) as u32;
+    spec.arena_len = end + Packing::Portable.scratch_len(&record, inputs[0], output) as u32;
     spec.input = 0;
     spec.output = inputs.len() as u16;
     Sample { name, file: spec.to_bytes(), spec, input_len: inputs[0].iter().product(), macs }

@@ -41,11 +41,11 @@ struct TileRow {
 const BLOCK_BYTES: usize = 15 * 4;
 
 /// `None` when the shape is not for this kernel; nothing is written then.
-pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
+pub fn conv(g: &Geometry, l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
     let [_, _, in_c] = g.input;
     let [out_h, out_w, out_c] = g.output;
     let (k, pixels) = (g.kernel[0] * g.kernel[1] * in_c, out_h * out_w);
-    if k < 4 || l.weights.len() != out_c * k || l.requant.len() != out_c || y.len() != pixels * out_c {
+    if k < 4 || weights.len() != out_c * k || l.requant.len() != out_c || y.len() != pixels * out_c {
         return None;
     }
     // Without a pair there is a dot product per output, which pays where a column need not be gathered or
@@ -62,10 +62,10 @@ pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8])
         for y in y.chunks_exact_mut(out_c) {
             let window = windows.next();
             if let Some(column) = windows.contiguous(&window) {
-                linear::linear(l, column, y)?;
+                linear::linear(l, weights, column, y)?;
             } else {
                 windows.gather(&window, &mut Bytes(bytes));
-                linear::linear(l, bytes, y)?;
+                linear::linear(l, weights, bytes, y)?;
             }
         }
         return Some(());
@@ -87,9 +87,9 @@ pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8])
             widen_column::<1>(&mut windows, groups);
         }
         let y = &mut y[first * out_c..][..2 * out_c];
-        outputs(l, k, groups, y, 0..out_c & !1);
+        outputs(l, weights, k, groups, y, 0..out_c & !1);
         if out_c % 2 == 1 {
-            outputs(l, k, groups, y, out_c - 2..out_c);
+            outputs(l, weights, k, groups, y, out_c - 2..out_c);
         }
     }
     Some(())
@@ -105,9 +105,9 @@ fn widen_column<const P: usize>(windows: &mut Windows, groups: &mut [Group]) {
 }
 
 /// A range of outputs (of even length) of a pair of pixels.
-fn outputs(l: &Layer, k: usize, groups: &[Group], y: &mut [i8], range: core::ops::Range<usize>) {
+fn outputs(l: &Layer, weights: &[i8], k: usize, groups: &[Group], y: &mut [i8], range: core::ops::Range<usize>) {
     let pixel_stride = y.len() / 2;
-    let weights = &l.weights[range.start * k..range.end * k];
+    let weights = &weights[range.start * k..range.end * k];
     let requant = &l.requant[range.clone()];
     let y = &mut y[range.start..pixel_stride + range.end];
     let whole = &groups[..k / 4];

@@ -79,6 +79,7 @@ const LOOP_BYTES: usize = UNROLL * TAP_BYTES + 8;
 
 /// `None` when the shape is not for this kernel; nothing is written then.
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
+    let weights = l.weights.dense()?;
     let [in_h, in_w, channels] = g.input;
     let [out_h, out_w, out_c] = g.output;
     let all = g.kernel[0] * g.kernel[1];
@@ -87,7 +88,7 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
         || !(1..=MAX_TAPS).contains(&all)
         || !fits
         || in_reach(g).is_none()
-        || l.weights.len() != all * channels
+        || weights.len() != all * channels
         || l.requant.len() != channels
     {
         return None;
@@ -112,9 +113,9 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
                 x_step: x_steps[along],
                 y_step: y_steps[along],
             };
-            taps.run(l, x, y, &run, 0..channels & !3);
+            taps.run(l, weights, x, y, &run, 0..channels & !3);
             if !channels.is_multiple_of(4) {
-                taps.run(l, x, y, &run, channels - 4..channels);
+                taps.run(l, weights, x, y, &run, channels - 4..channels);
             }
             at += pixels;
         }
@@ -157,7 +158,7 @@ impl Taps {
     }
 
     /// A range of channels, a multiple of four of them, of a run of pixels.
-    fn run(&self, l: &Layer, x: &[i8], y: &mut [i8], run: &Run, range: Range<usize>) {
+    fn run(&self, l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8], run: &Run, range: Range<usize>) {
         let requant = &l.requant[range.clone()];
         let y = &mut y[run.y..][..(run.pixels - 1) * run.y_step + range.end][range.start..];
         let taps = &self.list[..self.all];
@@ -165,13 +166,13 @@ impl Taps {
         // SAFETY: the taps listed as inside lie on the input by `valid`'s definition, for all windows of a run
         // by `run_len`'s. So from `run.x` (whose address may itself be outside of `x`, and is not read) and as
         // many steps as there are further pixels, their offsets lead to pixels of `x`; a tap's weights lie at
-        // its offset in `l.weights`, whose length the caller checked. Of both, the channels of `range` are
+        // its offset in `weights`, whose length the caller checked. Of both, the channels of `range` are
         // read. There are as many records as channels: at least four, and in fours. `y` ends with the last
         // channel of the last pixel.
         unsafe {
             quads(Quads {
                 x: x.as_ptr().wrapping_offset(run.x).wrapping_add(range.start),
-                w: l.weights.as_ptr().wrapping_add(range.start),
+                w: weights.as_ptr().wrapping_add(range.start),
                 taps: taps.as_ptr_range().start,
                 taps_inside: taps[..self.inside].as_ptr_range().end,
                 taps_end: taps.as_ptr_range().end,

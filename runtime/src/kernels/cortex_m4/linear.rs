@@ -32,13 +32,13 @@ const BLOCK4_BYTES: usize = 23 * 4;
 const BLOCK1_BYTES: usize = 8 * 4;
 
 /// `None` when the shape is not for this kernel; nothing is written then.
-pub fn linear(l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
+pub fn linear(l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8]) -> Option<()> {
     let k = x.len();
-    if k < 4 || l.requant.len() != y.len() || l.weights.len() != y.len() * k {
+    if k < 4 || l.requant.len() != y.len() || weights.len() != y.len() * k {
         return None;
     }
     let (fours, ones) = y.split_at_mut(y.len() & !3);
-    let (weights4, weights1) = l.weights.split_at(fours.len() * k);
+    let (weights4, weights1) = weights.split_at(fours.len() * k);
     let (requant4, requant1) = l.requant.split_at(fours.len());
     let rows = |weights: &[i8], requant: &[Requant], y: &mut [i8], block: usize| Rows {
         x: x.as_ptr(),
