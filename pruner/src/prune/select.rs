@@ -5,7 +5,7 @@ use super::score::Scores;
 use crate::couple::{Class, Coupling};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
-use crate::lower::{Cost, Extras, cost};
+use crate::lower::{Cost, Extras, Target, cost};
 
 /// Limits in absolute units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Frame {
     pub norm: usize,
     /// Contract, certificate and monitor with the right names; their numbers do not matter.
     pub extras: Extras,
+    /// What the file is lowered for.
+    pub target: Target,
 }
 
 impl Frame {
@@ -56,7 +58,7 @@ impl Frame {
     /// # Errors
     /// What lowering would refuse because of shapes.
     pub fn cost(&self, graph: &Graph) -> Result<Cost> {
-        cost(graph, self.norm, &self.extras)
+        cost(graph, self.norm, &self.extras, self.target)
     }
 }
 
