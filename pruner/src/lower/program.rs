@@ -68,7 +68,7 @@ pub(super) fn of_steps<'a>(graph: &'a Graph, steps: &'a Steps) -> Vec<Item<'a>> 
             Op::GlobalAvgPool => Kind::Mean(whole(steps.steps[step.inputs[0]].shape)),
             Op::Clip { .. } => Kind::Mean(whole(Shape::vector(1))),
             // Nothing else becomes a step.
-            Op::Input | Op::BatchNorm(_) | Op::Flatten | Op::Softmax => Kind::Input,
+            _ => Kind::Input,
         };
         Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape }
     };

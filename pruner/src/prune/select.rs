@@ -139,7 +139,7 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
 /// The fewest channels that a class of `dense` channels in the dense model may keep. With a single channel a
 /// depthwise convolution would be a plain one, and the network another; such a class keeps two.
 fn floor(graph: &Graph, class: &Class, dense: usize, rules: &Rules) -> usize {
-    let depthwise = class.through.iter().any(|&id| matches!(graph.nodes[id].op, Op::Conv(_)));
+    let depthwise = class.through.iter().any(|m| matches!(graph.nodes[m.node].op, Op::Conv(_)));
     let least = ((dense as f64 * rules.min_share).ceil() as usize).max(1 + usize::from(depthwise));
     least.checked_next_multiple_of(rules.round_to).unwrap_or(dense).min(dense)
 }
