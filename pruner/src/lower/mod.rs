@@ -45,7 +45,7 @@ impl Lowered {
 /// Networks beyond the format's limits, by name; numbers in `extras` that the runtime refuses (a metric that is not a
 /// number, likelihood ratios that would alarm without cause).
 pub fn lower(q: &QGraph, extras: &Extras) -> Result<Lowered> {
-    let items = of_quantised(q);
+    let items = of_quantised(q)?;
     let Skeleton { mut spec, data_len, macs } = skeleton(&items, q.output, q.input_norm.len(), extras)?;
     spec.input_channels.clone_from(&q.input_norm);
     spec.data = vec![0; data_len];
@@ -78,9 +78,10 @@ fn fill(spec: &mut FileSpec, i: usize, node: &QNode) -> Result<()> {
             put(&mut spec.data, op.requant, op.requant_len as usize * size_of::<Requant>(), &requant_bytes(requant))?;
         }
         QOp::Add { mul, bias, shift } => {
-            (op.add_mul, op.add_bias, op.add_shift) = (*mul, *bias, *shift as u16);
+            let narrow = |m: i32| i16::try_from(m).map_err(|_| Error::new("the format's sums have 16-bit multipliers"));
+            (op.add_mul, op.add_bias, op.add_shift) = ([narrow(mul[0])?, narrow(mul[1])?], *bias, *shift as u16);
         }
-        QOp::Input | QOp::MaxPool(_) => {}
+        QOp::Input | QOp::MaxPool(_) | QOp::Softmax { .. } => {}
     }
     Ok(())
 }

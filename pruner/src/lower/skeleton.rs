@@ -6,7 +6,7 @@ use super::plan::plan;
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, Op, Shape, Window};
 use crate::quant::fuse::{Steps, tap_range, whole};
-use crate::quant::{QGraph, QOp};
+use crate::quant::{QGraph, QNode, QOp};
 use evenkeel_runtime::format::{
     FileSpec, InputChannel, MAX_ARENA, MAX_RECORDS, NameRef, OpRecord, Requant, TENSOR_ALIGN, TensorRecord, op,
 };
@@ -30,16 +30,24 @@ enum Kind {
 }
 
 /// The items of a quantised network.
-pub(super) fn of_quantised(q: &QGraph) -> Vec<Item<'_>> {
-    let kind = |op: &QOp| match op {
-        QOp::Input => Kind::Input,
-        QOp::Conv { window, groups, .. } => Kind::Conv { window: *window, groups: *groups },
-        QOp::Linear(_) => Kind::Linear,
-        QOp::Add { .. } => Kind::Add,
-        QOp::MaxPool(window) => Kind::MaxPool(*window),
-        QOp::AvgPool { window, .. } => Kind::Mean(*window),
+///
+/// # Errors
+/// Operations that the format does not have, by name.
+pub(super) fn of_quantised(q: &QGraph) -> Result<Vec<Item<'_>>> {
+    let kind = |n: &QNode| -> Result<Kind> {
+        Ok(match &n.op {
+            QOp::Input => Kind::Input,
+            QOp::Conv { window, groups, .. } => Kind::Conv { window: *window, groups: *groups },
+            QOp::Linear(_) => Kind::Linear,
+            QOp::Add { .. } => Kind::Add,
+            QOp::MaxPool(window) => Kind::MaxPool(*window),
+            QOp::AvgPool { window, .. } => Kind::Mean(*window),
+            QOp::Softmax { .. } => {
+                return Err(Error::new(format!("cannot lower '{}': the format has no softmax", n.name)));
+            }
+        })
     };
-    q.nodes.iter().map(|n| Item { name: &n.name, kind: kind(&n.op), inputs: &n.inputs, shape: n.shape }).collect()
+    q.nodes.iter().map(|n| Ok(Item { name: &n.name, kind: kind(n)?, inputs: &n.inputs, shape: n.shape })).collect()
 }
 
 /// The items that a graph will have when it is quantised.

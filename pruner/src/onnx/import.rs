@@ -49,6 +49,29 @@ pub(super) struct Importer<'a> {
 
 /// Imports a parsed file of `size` bytes.
 pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph> {
+    let Opened { mut importer, nodes, rank, output, .. } = open(model, size)?;
+    for node in nodes {
+        importer.visit(node)?;
+    }
+    importer.finish(name, rank, output)
+}
+
+/// A file before the walk over its nodes.
+pub(super) struct Opened<'a> {
+    /// Knows the input and the constants.
+    pub importer: Importer<'a>,
+    /// The nodes that the result depends on, in the file's order.
+    pub nodes: Vec<&'a NodeProto>,
+    /// Rank of a sample.
+    pub rank: usize,
+    /// The input.
+    pub input: &'a ValueInfoProto,
+    /// Name of the result.
+    pub output: &'a str,
+}
+
+/// Reads all of a parsed file of `size` bytes but its nodes.
+pub(super) fn open(model: &ModelProto, size: usize) -> Result<Opened<'_>> {
     let file = model.graph.as_ref().ok_or_else(|| Error::new("an ONNX file without a graph"))?;
     let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
     let opset = model.opset_import.iter().find(|o| standard(&o.domain)).map_or(0, |o| o.version);
@@ -81,10 +104,8 @@ pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph
         })?;
         importer.define(&tensor.name, Value::Const(Rc::new(value)))?;
     }
-    for node in file.node.iter().zip(alive).filter_map(|(node, alive)| alive.then_some(node)) {
-        importer.visit(node)?;
-    }
-    importer.finish(name, rank, &output.name)
+    let nodes = file.node.iter().zip(alive).filter_map(|(node, alive)| alive.then_some(node)).collect();
+    Ok(Opened { importer, nodes, rank, input, output: &output.name })
 }
 
 /// The only input or output.
@@ -146,7 +167,7 @@ fn needed<'a>(file: &'a GraphProto, output: &'a str) -> (Vec<bool>, HashSet<&'a 
 }
 
 impl<'a> Importer<'a> {
-    fn define(&mut self, name: &'a str, value: Value) -> Result<()> {
+    pub fn define(&mut self, name: &'a str, value: Value) -> Result<()> {
         match self.values.insert(name, value) {
             None => Ok(()),
             Some(_) => Err(Error::new(format!("value \"{name}\" is made twice"))),
@@ -177,7 +198,20 @@ impl<'a> Importer<'a> {
     }
 
     fn visit(&mut self, node: &'a NodeProto) -> Result<()> {
-        let call = Call { node, opset: self.opset };
+        let call = self.call(node);
+        let inputs = self.inputs(&call)?;
+        let value = self.value(&call, &inputs)?;
+        self.result(&call, value)
+    }
+
+    /// A node under the file's operator set.
+    pub fn call<'n>(&self, node: &'n NodeProto) -> Call<'n> {
+        Call { node, opset: self.opset }
+    }
+
+    /// What the inputs of a node stand for.
+    pub fn inputs(&self, call: &Call<'_>) -> Result<Vec<Option<Value>>> {
+        let node = call.node;
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match (name.as_str(), self.values.get(name.as_str())) {
@@ -191,16 +225,21 @@ impl<'a> Importer<'a> {
             });
         }
         if !(node.domain.is_empty() || node.domain == "ai.onnx") {
-            return Err(unsupported(&call, &format!("domain \"{}\" is not supported", node.domain)));
+            return Err(unsupported(call, &format!("domain \"{}\" is not supported", node.domain)));
         }
-        let value = self.value(&call, &inputs)?;
-        match node.output.first() {
+        Ok(inputs)
+    }
+
+    /// Gives the first result of a node its value.
+    pub fn result(&mut self, call: &Call<'a>, value: Value) -> Result<()> {
+        match call.node.output.first() {
             Some(name) if !name.is_empty() => self.define(name, value),
             _ => Err(call.err("it has no first result")),
         }
     }
 
-    fn value(&mut self, call: &Call<'_>, inputs: &[Option<Value>]) -> Result<Value> {
+    /// The value that a node gives to its inputs.
+    pub fn value(&mut self, call: &Call<'_>, inputs: &[Option<Value>]) -> Result<Value> {
         let named = |what: String| call.err(what);
         let constants: Vec<Option<&Tensor>> = inputs
             .iter()
@@ -281,6 +320,9 @@ impl<'a> Importer<'a> {
             "Cast" if element::is_float(call.int("to", 0) as i32) => Ok(x.clone()),
             "Cast" => Err(unsupported(call, "a conversion of activations to integers")),
             "Transpose" => transpose(call, x),
+            "QuantizeLinear" | "DequantizeLinear" => Err(call
+                .err("the network is quantised already")
+                .help("`evenkeel compile` takes it as it is; give other commands the f32 network")),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
                 self.in_order(call, x)?;
                 match moved(call, &x.dims, constant(1)).map_err(|what| call.err(what))? {
@@ -315,7 +357,8 @@ impl<'a> Importer<'a> {
         Ok(Act { node, dims, order: None })
     }
 
-    fn finish(self, name: &str, input_rank: usize, output: &str) -> Result<Graph> {
+    /// The activation that is the network's result.
+    pub fn output(&self, output: &str) -> Result<&Act> {
         let wrong = |what: &str| Error::new(format!("output \"{output}\" {what}"));
         let act = match self.values.get(output) {
             Some(Value::Act(act)) => act,
@@ -327,7 +370,12 @@ impl<'a> Importer<'a> {
                 wrong(&format!("has axes that Transpose \"{by}\" exchanged")).help("export with channels first")
             );
         }
-        let graph = Graph { name: name.to_owned(), input_rank, nodes: self.nodes, output: act.node };
+        Ok(act)
+    }
+
+    fn finish(self, name: &str, input_rank: usize, output: &str) -> Result<Graph> {
+        let output = self.output(output)?.node;
+        let graph = Graph { name: name.to_owned(), input_rank, nodes: self.nodes, output };
         let graph = drop_dead(graph);
         if let Some((_, node)) =
             graph.nodes.iter().enumerate().find(|&(id, n)| n.op == Op::Softmax && id != graph.output)

@@ -65,8 +65,8 @@ pub enum QOp {
     Linear(QWeights),
     /// `(a * mul[0] + b * mul[1] + bias) >> shift`
     Add {
-        /// Multipliers.
-        mul: [i16; 2],
+        /// Multipliers. Those of calibrated networks fit 16 bits; given scales may need up to 2^21.
+        mul: [i32; 2],
         /// Zero points and rounding.
         bias: i32,
         /// Right shift.
@@ -84,6 +84,12 @@ pub enum QOp {
         count_base: usize,
         /// Shift of the sum before the multiplication.
         left_shift: u8,
+    },
+    /// Softmax over the channels of a vector; the result has scale 1/256 and zero -128. With `d` the distance of a value
+    /// from the largest: `clamp(zero + (table[d] * 256 + sum / 2) / sum)`, where `sum` adds up the `table[d]` of all.
+    Softmax {
+        /// `exp(-scale_in * d)` in fixed point, for each `d` in 0..=255.
+        table: Vec<u32>,
     },
 }
 

@@ -41,7 +41,7 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, input_norm: Vec<InputChannel>) -
     Ok(QGraph { name: graph.name.clone(), input_rank: graph.input_rank, input_norm, nodes, output: steps.output })
 }
 
-fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {
+pub(super) fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {
     let channels = graph.input_shape().c;
     if norm.len() > 1 && norm.len() != channels {
         return Err(Error::new(format!("the input has {channels} channels and {} normalisations", norm.len()))
@@ -88,7 +88,7 @@ fn one(graph: &Graph, step: &Step, range: impl Fn() -> Result<(f32, f32)>, done:
         }
         Op::Add => {
             let (mul, bias, shift, scale) = fixed::sum([input(0).out, input(1).out], zero, wanted)?;
-            (QOp::Add { mul, bias, shift }, scale)
+            (QOp::Add { mul: mul.map(i32::from), bias, shift }, scale)
         }
         Op::AvgPool { window, count_pad } => mean(*window, *count_pad)?,
         Op::GlobalAvgPool => mean(whole(input(0).shape), false)?,
@@ -105,7 +105,7 @@ fn one(graph: &Graph, step: &Step, range: impl Fn() -> Result<(f32, f32)>, done:
 }
 
 /// OIHW to OHWI, or to HWC for a depthwise convolution (one filter per channel).
-fn conv_order(weight: &[i8], conv: &Conv) -> Vec<i8> {
+pub(super) fn conv_order(weight: &[i8], conv: &Conv) -> Vec<i8> {
     let taps = conv.window.taps();
     let at = |o: usize, tap: usize, i: usize| weight[(o * conv.inp + i) * taps + tap];
     if conv.is_depthwise() {
@@ -117,7 +117,7 @@ fn conv_order(weight: &[i8], conv: &Conv) -> Vec<i8> {
 }
 
 /// Rows in C × H × W order to rows in H × W × C order, the order of the tensor `from`.
-fn linear_order(weight: &[i8], linear: &Linear, from: Shape) -> Vec<i8> {
+pub(super) fn linear_order(weight: &[i8], linear: &Linear, from: Shape) -> Vec<i8> {
     let pixels = from.h * from.w;
     let row = |row: &[i8]| -> Vec<i8> {
         (0..pixels).flat_map(|p| (0..from.c).map(move |c| c * pixels + p)).map(|i| row[i]).collect()
