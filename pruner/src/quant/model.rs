@@ -65,7 +65,7 @@ pub enum QOp {
     Linear(QWeights),
     /// `(a * mul[0] + b * mul[1] + bias) >> shift`
     Add {
-        /// Multipliers.
+        /// Multipliers. Those of calibrated networks fit 16 bits; given scales may need up to 2^21.
         mul: [i32; 2],
         /// Zero points and rounding.
         bias: i32,
@@ -94,9 +94,10 @@ pub enum QOp {
     },
     /// `table[x + 128]`
     Lut(Box<[i8; 256]>),
-    /// Softmax over the channels of each pixel; an output step is 1/256.
+    /// Softmax over the channels of a pixel; the result has scale 1/256 and zero -128. With `d` the distance of a value
+    /// from the largest: `clamp(zero + (table[d] * 256 + sum / 2) / sum)`, where `sum` adds up the `table[d]` of all.
     Softmax {
-        /// Entry `d`: what a value `d` steps below the largest weighs.
+        /// `exp(-scale_in * d)` in fixed point, for each `d` in 0..=255.
         table: Vec<u32>,
     },
     /// Each pixel becomes that many rows and columns of equal ones.
