@@ -33,11 +33,13 @@ pub fn quantise_input(model: &Model, raw: &[f32], out: &mut [i8]) -> Result<(), 
     Ok(())
 }
 
-/// `clamp(round(real / scale) + zero)` to int8, half rounded away from zero.
+/// `clamp(round(real / scale) + zero)` to int8, half rounded to even as ONNX's QuantizeLinear does.
 pub fn quantise(real: f32, scale: f32, zero: i32) -> i8 {
-    // Within ±512 the sum with 0.5 is exact enough, and zero points cannot bring more back into range.
+    /// 1.5 * 2^23: floats of this size are integers, so that adding it rounds.
+    const INTEGERS: f32 = 12_582_912.0;
+    // Zero points cannot bring what is beyond ±512 back into range.
     let v = (real / scale).clamp(-512.0, 512.0);
-    let rounded = (if v < 0.0 { v - 0.5 } else { v + 0.5 }) as i32;
+    let rounded = ((v + INTEGERS) - INTEGERS) as i32;
     (rounded + zero).clamp(-128, 127) as i8
 }
 
@@ -46,10 +48,11 @@ mod tests {
     use super::quantise;
 
     #[test]
-    fn rounds_half_away_from_zero_and_clamps() {
-        assert_eq!(quantise(0.5, 1.0, 0), 1);
-        assert_eq!(quantise(-0.5, 1.0, 0), -1);
-        assert_eq!(quantise(-1.25, 0.5, 3), 0);
+    fn rounds_half_to_even_and_clamps() {
+        assert_eq!(quantise(0.5, 1.0, 0), 0);
+        assert_eq!(quantise(1.5, 1.0, 0), 2);
+        assert_eq!(quantise(-0.5, 1.0, 0), 0);
+        assert_eq!(quantise(-1.25, 0.5, 3), 1);
         assert_eq!(quantise(0.49, 1.0, -128), -128);
         assert_eq!(quantise(1e30, 1e-30, 0), 127);
         assert_eq!(quantise(f32::NEG_INFINITY, 1.0, 127), -128);

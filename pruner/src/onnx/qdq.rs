@@ -48,7 +48,8 @@ pub(super) fn marked(name: &str, model: &ModelProto, size: usize) -> Result<Opti
         scales: HashMap::new(),
     };
     let kind = input.type_.as_ref().map_or(element::FLOAT, |t| t.tensor_type().elem_type);
-    if !element::is_float(kind) {
+    // A file need not say the type.
+    if kind != 0 && !element::is_float(kind) {
         walker.integers.insert(&input.name, (kind, None));
     }
     for node in nodes {

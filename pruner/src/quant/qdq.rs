@@ -37,7 +37,11 @@ pub fn from_marks(marked: &Marked, input_norm: Vec<InputChannel>) -> Result<QGra
     }
     for id in (0..graph.nodes.len()).filter(|&id| needed[id] && marked.params.contains_key(&id)) {
         let before = pass.producer(id).0;
-        let step = pass.step(id).context(label(graph, before))?;
+        let name = match marked.params.contains_key(&before) {
+            true => format!("QuantizeLinear '{}'", graph.nodes[id].name),
+            false => label(graph, before),
+        };
+        let step = pass.step(id).context(name)?;
         pass.at.insert(id, step);
     }
     let output = pass.mark(graph.output, graph.output)?;
