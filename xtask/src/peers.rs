@@ -183,3 +183,34 @@ fn job(files: &files::Files, network: &str, peer: &str, dtype: &str, format: &st
     });
     Ok((job, file["argmax"].as_u64()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_of_turns_and_the_least_of_all() {
+        let mut turns = Turns::new(None);
+        for (min, median) in [(9.0, 10.0), (7.0, 900.0), (8.0, 12.0)] {
+            turns.add(Ok((min, median, Some(3))));
+        }
+        let c = turns.finish("litert", "int8", Some(4));
+        assert!(!c.right, "the largest output is elsewhere");
+        let time = c.time.unwrap();
+        assert_eq!((time.min, time.median), (7.0, 12.0));
+    }
+
+    #[test]
+    fn the_absent_say_why_and_are_not_the_fastest() {
+        let mut turns = Turns::new(None);
+        turns.add(Err("it refuses".into()));
+        let absent = turns.finish("rten", "int8", None);
+        assert_eq!(absent.time.as_ref().err().map(String::as_str), Some("it refuses"));
+        let mut turns = Turns::new(None);
+        turns.add(Ok((1.0, 2.0, None)));
+        let there = turns.finish("tract", "int8", None);
+        let evenkeel = Turns::new(None).finish("Evenkeel", "int8", None);
+        let row = Row { network: "kws", evenkeel, peers: vec![absent, there], bytes: BTreeMap::new() };
+        assert_eq!(row.fastest().map(|f| f.0.name), Some("tract"));
+    }
+}
