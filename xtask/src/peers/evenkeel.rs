@@ -51,8 +51,18 @@ pub fn compile(program: &Path, shared: &Path, dir: &Path, network: &str) -> Resu
     compiled(program, &models.join(format!("{network}.onnx")), &keel, &flags).map(|()| keel)
 }
 
+/// What a file is compiled for here: its weights lie as this machine's kernels read them.
+fn host() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "x86-64",
+        "aarch64" => "aarch64",
+        _ => "portable",
+    }
+}
+
 fn compiled(program: &Path, model: &Path, keel: &Path, flags: &[&str]) -> Result<()> {
-    let out = cmd(program).arg("compile").arg(model).arg("-o").arg(keel).args(flags).output();
+    let out =
+        cmd(program).arg("compile").arg(model).arg("-o").arg(keel).args(["--target", host()]).args(flags).output();
     let out = out.map_err(|e| format!("{}: {e}", program.display()))?;
     let said = String::from_utf8_lossy(&out.stderr);
     if out.status.success() { Ok(()) } else { Err(said.lines().next().unwrap_or("it says nothing").trim().to_owned()) }
