@@ -4,7 +4,7 @@
 //! `rows` outputs × `step` taps, padded with zeros at its ends, and stored tile by tile: all tiles of the first
 //! `rows` outputs, then those of the next. Inside a tile the taps of one output lie together.
 
-use super::{OpRecord, encoding, op};
+use super::{OpRecord, SECTION_ALIGN, TENSOR_ALIGN, encoding, op};
 
 /// The target class that a file's weights are packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +93,15 @@ impl Packing {
     /// Whether values are read as `x + 128` by convolutions and linear operators.
     pub fn is_unsigned(self) -> bool {
         self == Packing::Vnni
+    }
+
+    /// Where the weights of an operator start in the data section, and with it in a mapped file: at multiples of a
+    /// word for small devices, which have no cache lines to share, else of a line.
+    pub fn weights_align(self) -> usize {
+        match self {
+            Packing::Portable | Packing::Dsp => TENSOR_ALIGN,
+            Packing::Mve | Packing::Sdot | Packing::Vnni => SECTION_ALIGN,
+        }
     }
 
     /// Scratch that a kernel set of this class may use for an operator on `input` and `output` (H × W × C), in

@@ -11,6 +11,8 @@ pub mod portable;
 mod weights;
 
 pub use portable::Portable;
+#[cfg(feature = "write")]
+pub(crate) use weights::Reader;
 pub use weights::{Columns, Weights};
 
 /// The fastest kernel set of this build.
