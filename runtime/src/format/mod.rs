@@ -12,6 +12,7 @@ mod verify;
 mod verify_memory;
 mod verify_ops;
 mod verify_weights;
+pub(crate) mod vnni;
 #[cfg(feature = "write")]
 mod write;
 

@@ -9,6 +9,8 @@ use crate::format::{Packing, Requant, Tile};
 pub mod cortex_m4;
 pub mod portable;
 mod weights;
+#[cfg(target_arch = "x86_64")]
+pub mod x86;
 
 pub use portable::Portable;
 #[cfg(feature = "write")]
@@ -19,7 +21,10 @@ pub use weights::{Columns, Weights};
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub type Native = cortex_m4::CortexM4;
 /// The fastest kernel set of this build.
-#[cfg(not(all(target_arch = "arm", keel_dsp)))]
+#[cfg(target_arch = "x86_64")]
+pub type Native = x86::X86;
+/// The fastest kernel set of this build.
+#[cfg(not(any(all(target_arch = "arm", keel_dsp), target_arch = "x86_64")))]
 pub type Native = Portable;
 
 /// Shapes (H × W × C) and the sliding window of one operator.
