@@ -50,24 +50,36 @@ pub fn repack(bytes: &[u8], packing: Packing, choose: impl Fn(&OpRecord, f64) ->
         scratch = scratch.max(scratch_len(packing, &new, x, y));
         ops.push(new);
     }
-    let scratch_offset = model.header.scratch_offset;
-    let arena_len = (scratch_offset as usize).saturating_add(scratch).next_multiple_of(TENSOR_ALIGN);
+    let arena_len = (model.header.scratch_offset as usize).saturating_add(scratch).next_multiple_of(TENSOR_ALIGN);
     let file = FileSpec {
         arena_len: u32::try_from(arena_len).map_err(|_| Error::Header("an arena of more than 1 GiB"))?,
-        scratch_offset,
         packing: packing as u16,
-        input: model.header.input,
-        output: model.header.output,
-        tensors: model.tensors.to_vec(),
         ops,
         data: data.bytes,
-        names: Names { bytes: model.names.as_bytes().to_vec() },
-        contract: String::from(model.contract),
-        certificate: model.certificate.map(|(head, groups)| (*head, groups.to_vec())),
-        monitor: model.monitor.map(|(head, floors)| (*head, floors.to_vec())),
-        input_channels: model.input_channels.to_vec(),
+        ..FileSpec::from(&model)
     };
     Ok(file.to_bytes())
+}
+
+impl From<&Model<'_>> for FileSpec {
+    /// Everything but the signature.
+    fn from(model: &Model) -> Self {
+        FileSpec {
+            arena_len: model.header.arena_len,
+            scratch_offset: model.header.scratch_offset,
+            packing: model.header.packing,
+            input: model.header.input,
+            output: model.header.output,
+            tensors: model.tensors.to_vec(),
+            ops: model.ops.to_vec(),
+            data: model.data.to_vec(),
+            names: Names { bytes: model.names.as_bytes().to_vec() },
+            contract: String::from(model.contract),
+            certificate: model.certificate.map(|(head, groups)| (*head, groups.to_vec())),
+            monitor: model.monitor.map(|(head, floors)| (*head, floors.to_vec())),
+            input_channels: model.input_channels.to_vec(),
+        }
+    }
 }
 
 /// The data section in the making.
