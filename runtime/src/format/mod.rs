@@ -6,10 +6,13 @@ pub mod pack;
 mod packing;
 mod read;
 mod records;
+#[cfg(feature = "write")]
+mod repack;
 mod verify;
 mod verify_memory;
 mod verify_ops;
 mod verify_weights;
+pub(crate) mod vnni;
 #[cfg(feature = "write")]
 mod write;
 
@@ -17,6 +20,8 @@ pub use crc::crc32;
 pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::Model;
 pub use records::*;
+#[cfg(feature = "write")]
+pub use repack::repack;
 #[cfg(feature = "write")]
 pub use write::{FileSpec, Names};
 
