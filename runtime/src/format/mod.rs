@@ -6,7 +6,10 @@ pub mod pack;
 mod packing;
 mod read;
 mod records;
+#[cfg(feature = "sign")]
+pub mod signature;
 mod verify;
+mod verify_head;
 mod verify_memory;
 mod verify_ops;
 mod verify_weights;
