@@ -1,9 +1,7 @@
 //! Verification of a file's head: the header, the section table, and that each byte of the file has its place.
 
 use super::read::records;
-use super::{
-    CRC_START, Header, MAGIC, MAX_ARENA, SECTION_ALIGN, SectionRecord, TENSOR_ALIGN, VERSION, crc32, section,
-};
+use super::{CRC_START, Header, MAGIC, MAX_ARENA, SECTION_ALIGN, SectionRecord, TENSOR_ALIGN, VERSION, crc32, section};
 use crate::Error;
 
 /// The header, each field by itself.
@@ -14,16 +12,18 @@ pub(super) fn header(bytes: &[u8]) -> Result<&Header, Error> {
     if *magic != MAGIC {
         return Err(Error::Magic(*magic));
     }
-    if bytes.len() < size_of::<Header>() {
-        return Err(too_short);
+    // Then the version: of another one, nothing else is known to be where it is here.
+    match bytes.get(4..6) {
+        Some(&[low, high]) if u16::from_le_bytes([low, high]) != VERSION => {
+            return Err(Error::Version(u16::from_le_bytes([low, high])));
+        }
+        _ if bytes.len() < size_of::<Header>() => return Err(too_short),
+        _ => {}
     }
     if !bytes.as_ptr().addr().is_multiple_of(TENSOR_ALIGN) {
         return Err(Error::Alignment);
     }
     let Some([header]) = records::<Header>(bytes, 0, 1) else { return Err(too_short) };
-    if header.version != VERSION {
-        return Err(Error::Version(header.version));
-    }
     if header.file_len as usize != bytes.len() {
         return Err(Error::FileLength { stated: header.file_len, actual: bytes.len() });
     }
