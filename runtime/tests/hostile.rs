@@ -4,9 +4,9 @@ mod common;
 
 use common::random::random;
 use common::wide::wide;
-use common::{Buffer, load_and_run, repair, spec, with_sections};
+use common::{Buffer, load_and_run, spec, with_sections};
 use evenkeel_runtime::format::{
-    FileSpec, Header, MAX_RECORDS, OpRecord, Packing, SectionRecord, TensorRecord, encoding, flag, op, section,
+    FileSpec, Header, MAX_RECORDS, OpRecord, Packing, SectionRecord, TensorRecord, encoding, flag, op, repair, section,
 };
 use evenkeel_runtime::{Error, Model, Session};
 use proptest::prelude::*;
@@ -161,6 +161,11 @@ fn faults_are_named_where_they_are() {
     assert_eq!(op(fault(|s| s.ops[2].strip_rows = 1)), at(2, "has no strips"));
     assert_eq!(op(fault(|s| s.ops[0].flags = flag::REVERSE)), at(0, "has no strips"));
     assert_eq!(op(fault(|s| s.ops[0].flags = 4)), at(0, "unknown flags or rounding rule"));
+    let unused = "a field that the operator has no use for is not 0";
+    assert_eq!(op(fault(|s| s.ops[2].kernel[1] = 1)), at(2, unused));
+    assert_eq!(op(fault(|s| s.ops[5].pad[0] = 1)), at(5, unused));
+    assert_eq!(op(fault(|s| s.ops[5].stride = [1, 1])), at(5, unused));
+    assert_eq!(op(fault(|s| s.ops[0].mid[0] = 1)), at(0, unused));
     assert_eq!(op(fault(|s| s.ops[0].rounding = 1)), at(0, "unknown flags or rounding rule"));
     assert_eq!(op(fault(|s| s.ops[0].encoding = 9)), at(0, "unknown encoding of weights"));
     let sparse = "only convolutions and linear operators can leave weights out";

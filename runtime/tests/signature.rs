@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Buffer, load_and_run, repair, spec, with_sections};
-use evenkeel_runtime::format::{Signature, section, signature};
+use common::{Buffer, load_and_run, spec, with_sections};
+use evenkeel_runtime::format::{Signature, repair, section, signature};
 use evenkeel_runtime::{Error, Model};
 
 const SECRET: [u8; 32] = [7; 32];

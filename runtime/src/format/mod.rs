@@ -6,6 +6,8 @@ pub mod pack;
 mod packing;
 mod read;
 mod records;
+#[cfg(feature = "write")]
+mod repair;
 #[cfg(feature = "sign")]
 pub mod signature;
 mod verify;
@@ -20,6 +22,8 @@ pub use crc::crc32;
 pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::Model;
 pub use records::*;
+#[cfg(feature = "write")]
+pub use repair::repair;
 #[cfg(feature = "write")]
 pub use write::{FileSpec, Names};
 

@@ -109,6 +109,7 @@ fn shapes(op: &OpRecord, x: &TensorRecord, b: Option<&TensorRecord>, y: &TensorR
         }
         _ => return Err("unknown code"),
     }
+    unused(op)?;
     match op.code {
         op::DEPTHWISE | op::MAX_POOL | op::AVG_POOL if x.c != written => Err("input and output channels differ"),
         op::GROUPED_CONV => {
@@ -120,6 +121,17 @@ fn shapes(op: &OpRecord, x: &TensorRecord, b: Option<&TensorRecord>, y: &TensorR
         _ if op.groups > 1 => Err("has no groups"),
         _ => Ok(()),
     }
+}
+
+/// The fields of windows and sums are zero where nothing reads them, so that later versions can give them a meaning.
+fn unused(op: &OpRecord) -> Result<(), &'static str> {
+    let (windowed, nothing) = (is_windowed(op), [0; 2]);
+    let good = (windowed || (op.kernel == nothing && op.dilation == nothing))
+        && (windowed || op.code == op::RESIZE || op.stride == nothing)
+        && (windowed || matches!(op.code, op::SLICE | op::PAD) || op.pad == nothing)
+        && op.mid[3] == 0
+        && (op.has(flag::FUSED_ADD) || op.mid == [0; 4]);
+    if good { Ok(()) } else { Err("a field that the operator has no use for is not 0") }
 }
 
 /// The sliding window on both axes.

@@ -7,8 +7,8 @@ pub mod wide;
 
 use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
 use evenkeel_runtime::format::{
-    CRC_START, CertificateGroup, CertificateHead, FileSpec, Header, InputChannel, Names, OpRecord, Requant,
-    SectionRecord, TensorRecord, crc32, op, section, verdict,
+    CertificateGroup, CertificateHead, FileSpec, Header, InputChannel, Names, OpRecord, Requant, SectionRecord,
+    TensorRecord, op, repair, verdict,
 };
 use evenkeel_runtime::kernels::{Kernels, Native, Portable};
 use evenkeel_runtime::{Error, Model, Session, monitor::plan};
@@ -76,26 +76,6 @@ fn table(file: &[u8]) -> Vec<SectionRecord> {
     let count = u16::from_le_bytes([count[0], count[1]]) as usize;
     let entries = file.get(TABLE..).unwrap_or_default().chunks_exact(ENTRY);
     entries.take(count).map(bytemuck::pod_read_unaligned).collect()
-}
-
-/// Makes the length and all checksums right again, so that what lies behind them is tested.
-pub fn repair(file: &mut [u8]) {
-    if file.len() < TABLE {
-        return;
-    }
-    let len = file.len() as u32;
-    file[8..12].copy_from_slice(&len.to_le_bytes());
-    let table = table(file);
-    for (i, record) in table.iter().enumerate().filter(|(_, r)| r.kind != section::SIGNATURE) {
-        let start = record.offset as usize;
-        if let Some(content) = start.checked_add(record.len as usize).and_then(|end| file.get(start..end)) {
-            let crc = crc32(content).to_le_bytes();
-            let at = TABLE + i * ENTRY + core::mem::offset_of!(SectionRecord, crc);
-            file[at..at + 4].copy_from_slice(&crc);
-        }
-    }
-    let crc = crc32(&file[CRC_START..TABLE + table.len() * ENTRY]);
-    file[CRC_START - 4..CRC_START].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// A section: kind, flags, bytes.

@@ -202,7 +202,7 @@ impl Net {
 
     /// The numbers of a sum.
     fn numbers(&mut self) -> OpRecord {
-        let add_mul = [(1 << 12) + self.below(1 << 12) as i16, (1 << 12) + self.below(1 << 12) as i16];
+        let add_mul = [(1 << 12) + self.below(1 << 12) as i32, (1 << 12) + self.below(1 << 12) as i32];
         OpRecord { add_mul, add_shift: 13, add_bias: 1 << 12, mid: [3, -100, 110, 0], ..OpRecord::default() }
     }
 
