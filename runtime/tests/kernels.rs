@@ -123,7 +123,7 @@ fn case(depthwise: bool) -> impl Strategy<Value = Case> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 6 } else { 400 }, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn convolution(case in case(false)) {

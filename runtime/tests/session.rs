@@ -103,7 +103,7 @@ fn runs_as_the_operators_do_one_by_one() {
         let mut arena = Arena::<560>::new();
         let mut session = Session::<Portable>::with_kernels(&model, &mut arena.0).expect("enough");
         let mut outputs = Vec::new();
-        for seed in 0..20 {
+        for seed in 0..if cfg!(miri) { 7 } else { 20 } {
             let x = input(108, seed);
             session.input_mut().copy_from_slice(&x);
             session.run();
@@ -132,7 +132,7 @@ fn in_session<K: Kernels>(spec: &FileSpec, seed: usize) -> (Vec<i8>, Vec<i8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 20 } else { 1500 }, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 15 } else { 1500 }, failure_persistence: None, ..Default::default() })]
 
     /// Strips, staging, concatenation, sums in place and results over inputs change nothing.
     #[test]
@@ -151,7 +151,7 @@ proptest! {
 #[test]
 fn random_networks_are_various() {
     let (mut codes, mut forms, mut ways) = ([0; 14], [0; 4], [0; 6]);
-    for seed in 0..500 {
+    for seed in 0..if cfg!(miri) { 0 } else { 500 } {
         let spec = random(Packing::ALL[seed % 5], seed as u64);
         for op in &spec.ops {
             let (x, y) = (spec.tensors[op.input as usize], spec.tensors[op.output as usize]);
@@ -169,7 +169,10 @@ fn random_networks_are_various() {
             }
         }
     }
-    assert!(codes[1..].iter().chain(&forms).chain(&ways).all(|n| *n >= 5), "{codes:?} {forms:?} {ways:?}");
+    assert!(
+        cfg!(miri) || codes[1..].iter().chain(&forms).chain(&ways).all(|n| *n >= 5),
+        "{codes:?} {forms:?} {ways:?}"
+    );
 }
 
 #[test]
