@@ -4,7 +4,7 @@ mod common;
 
 use common::{Desk, SHORT};
 use evenkeel_runtime::Model;
-use evenkeel_runtime::format::{CRC_START, crc32};
+use evenkeel_runtime::format::repair;
 use serde_json::Value;
 
 fn number(v: &Value) -> f64 {
@@ -155,11 +155,6 @@ fn weights(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
         start..start + w.len()
     });
     spans.collect()
-}
-
-fn repair(bytes: &mut [u8]) {
-    let crc = crc32(&bytes[CRC_START..]);
-    bytes[CRC_START - 4..CRC_START].copy_from_slice(&crc.to_le_bytes());
 }
 
 #[test]

@@ -16,10 +16,13 @@ mod audit;
 mod bench;
 mod compile;
 mod inspect;
+mod key;
+mod keygen;
 mod monitor;
 mod prune;
 mod report;
 mod run;
+mod sign;
 mod synth;
 mod train;
 mod verify;
@@ -54,6 +57,8 @@ enum Command {
     Bench(bench::Bench),
     Report(report::Report),
     Monitor(monitor::Monitor),
+    Keygen(keygen::Keygen),
+    Sign(sign::Sign),
 }
 
 impl Cli {
@@ -72,6 +77,8 @@ impl Cli {
             Command::Bench(c) => c.run().map(done),
             Command::Report(c) => c.run().map(done),
             Command::Monitor(c) => c.run().map(done),
+            Command::Keygen(c) => c.run().map(done),
+            Command::Sign(c) => c.run().map(done),
         }
     }
 }

@@ -68,6 +68,7 @@ impl From<&Model<'_>> for FileSpec {
             arena_len: model.header.arena_len,
             scratch_offset: model.header.scratch_offset,
             packing: model.header.packing,
+            input_rounding: model.header.input_rounding,
             input: model.header.input,
             output: model.header.output,
             tensors: model.tensors.to_vec(),
