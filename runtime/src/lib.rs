@@ -51,9 +51,13 @@ pub mod kernels;
 pub mod monitor;
 pub mod preprocess;
 pub mod quant;
+#[cfg(feature = "float")]
+mod float_session;
 mod session;
 pub mod strips;
 
 pub use error::Error;
 pub use format::Model;
+#[cfg(feature = "float")]
+pub use float_session::FloatSession;
 pub use session::{Aligned, Arena, Session};

@@ -37,15 +37,7 @@ fn exponentials(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'
 
 fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static str> {
     let wrong_length = Err("the number of weights does not follow from the shapes");
-    // Wide enough: kernels have at most 2^16 taps a side, the arena 2^30 bytes; products saturate.
-    let window = op.kernel[0] as usize * op.kernel[1] as usize;
-    let outputs = op.out_channels as usize;
-    let taps = match op.code {
-        op::CONV => window.saturating_mul(x.c as usize),
-        op::GROUPED_CONV => window.saturating_mul((x.c / op.groups as u32) as usize),
-        op::DEPTHWISE => window,
-        _ => x.elements(),
-    };
+    let (outputs, taps) = matrix_size(op, x);
     let tile = model.packing.tile(op.code, op.encoding);
     let (weights_len, index_len) = (op.weights_len as usize, op.index_len as usize);
     match op.encoding {
@@ -78,6 +70,19 @@ fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static
         }
         _ => Err("unknown encoding of weights"),
     }
+}
+
+/// Outputs, and weights of each. The shapes are sound.
+pub(crate) fn matrix_size(op: &OpRecord, x: &TensorRecord) -> (usize, usize) {
+    // Wide enough: kernels have at most 2^16 taps a side, the arena 2^30 bytes; products saturate.
+    let window = op.kernel[0] as usize * op.kernel[1] as usize;
+    let taps = match op.code {
+        op::CONV => window.saturating_mul(x.c as usize),
+        op::GROUPED_CONV => window.saturating_mul((x.c / op.groups.max(1) as u32) as usize),
+        op::DEPTHWISE => window,
+        _ => x.elements(),
+    };
+    (op.out_channels as usize, taps)
 }
 
 /// Whether the columns of each row ascend and stay below `across`. Their number is the sum of `counts`.

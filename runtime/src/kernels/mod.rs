@@ -7,6 +7,8 @@ use crate::format::{Packing, Requant, Tile};
 
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub mod cortex_m4;
+#[cfg(feature = "float")]
+pub mod float;
 pub mod portable;
 mod weights;
 #[cfg(target_arch = "x86_64")]
