@@ -18,10 +18,10 @@ use crate::format::Packing;
 macro_rules! requantise_pair {
     ($records:literal, $zero:literal, $shift:literal) => {
         concat!(
-            "vmov q0[2], q0[0], r4, r0\n",
-            "vmov q0[3], q0[1], r6, r2\n",
-            "vmov q1[2], q1[0], r12, r8\n",
-            "vmov q1[3], q1[1], lr, r10\n",
+            "vmov q0[2], q0[0], r0, r4\n",
+            "vmov q0[3], q0[1], r2, r6\n",
+            "vmov q1[2], q1[0], r8, r12\n",
+            "vmov q1[3], q1[1], r10, lr\n",
             concat!("vld20.32 {{q2, q3}}, [", $records, "]\n"),
             concat!("vld21.32 {{q2, q3}}, [", $records, "]!\n"),
             "vadd.i32 q0, q0, q2\n",

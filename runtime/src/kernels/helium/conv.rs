@@ -103,8 +103,7 @@ impl<'a> Matrix<'a> {
 
     /// Pairs of pixels that lie next to each other.
     fn pairs(&self, x: &[i8], y: &mut [i8]) {
-        let (first, second) = x.split_at(self.k);
-        self.run([first, second], x.len() / self.k / 2, y);
+        self.run([x, &x[self.k..]], x.len() / self.k / 2, y);
     }
 
     /// `pairs` pairs; the values of the next one lie `2 k` bytes behind those of the last.
