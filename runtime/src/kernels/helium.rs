@@ -42,6 +42,7 @@ macro_rules! requantise_pair {
 
 mod columns;
 mod conv;
+mod depthwise;
 mod linear;
 
 /// The Helium kernel set.
@@ -62,6 +63,12 @@ impl Kernels for Helium {
         }
     }
 
+    fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
+        if depthwise::depthwise(g, l, x, y).is_none() {
+            Portable::depthwise(g, l, x, y, scratch);
+        }
+    }
+
     fn linear(l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
         let done = match (l.packing, l.weights) {
             (Packing::Mve, Weights::Dense(weights)) => linear::linear(l, weights, x, y),
@@ -71,4 +78,16 @@ impl Kernels for Helium {
             Portable::linear(l, x, y, scratch);
         }
     }
+}
+
+/// `None` when a window reaches so far that its arithmetic could overflow. Verified models have none such, but the
+/// safety of assembler does not rest on that.
+fn in_reach(g: &Geometry) -> Option<()> {
+    for axis in 0..2 {
+        let last = g.output[axis].checked_mul(g.stride[axis])?;
+        let extent = g.kernel[axis].checked_mul(g.dilation[axis])?;
+        let reach = last.checked_add(extent)?.checked_add(g.pad[axis])?.checked_add(g.input[axis])?;
+        i32::try_from(reach).ok()?;
+    }
+    Some(())
 }
