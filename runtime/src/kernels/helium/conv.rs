@@ -8,6 +8,7 @@ use core::arch::naked_asm;
 use bytemuck::cast_slice_mut;
 
 use super::columns::Windows;
+use super::in_reach;
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
 
@@ -25,7 +26,7 @@ struct Tiles {
     x: [*const i8; 2],
     /// Bytes of weights before the last block of a row of tiles.
     tail_weights: usize,
-    /// Bytes of code that the first turn of the loop leaves out; the assembler keeps the address here.
+    /// Bytes of code that the first turn of the loop leaves out.
     entry: usize,
     zero_out: i32,
     left_shift: u32,
@@ -43,6 +44,8 @@ struct Tiles {
     x_step: usize,
     /// From the end of a pair's first result to the start of the next pair's.
     y_gap: usize,
+    /// The assembler keeps the address that `entry` leads to here.
+    entry_address: usize,
 }
 
 /// Code bytes of a block in the loop of [`tiles`].
@@ -58,16 +61,18 @@ pub fn conv(g: &Geometry, l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8], scr
     if k == 0 || pixels == 0 || out_c == 0 || y.len() != pixels * out_c {
         return None;
     }
-    let matrix = Matrix::new(l, weights, k, out_c)?;
+    let mut matrix = Matrix::new(l, weights, k, out_c)?;
+    in_reach(g)?;
     let in_order = g.kernel == [1, 1] && g.stride == [1, 1] && g.pad == [0, 0] && g.input == [out_h, out_w, in_c];
     if in_order {
         let even = pixels & !1;
+        let second = x.get(k..).unwrap_or_default();
         if even > 0 {
-            matrix.pairs(&x[..even * k], &mut y[..even * out_c]);
+            matrix.run([x, second], even / 2, &mut y[..even * out_c]);
         }
         if even < pixels {
-            let x = &x[even * k..][..k];
-            matrix.pair([x, x], &mut y[even * out_c..]);
+            let x = &x[even * k..];
+            matrix.run([x, x], 1, &mut y[even * out_c..]);
         }
         return Some(());
     }
@@ -76,7 +81,7 @@ pub fn conv(g: &Geometry, l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8], scr
     for y in y.chunks_mut(2 * out_c) {
         let first = windows.next(first);
         let second = if y.len() > out_c { windows.next(second) } else { first };
-        matrix.pair([first, second], y);
+        matrix.run([first, second], 1, y);
     }
     Some(())
 }
@@ -87,87 +92,89 @@ struct Matrix<'a> {
     weights: &'a [i8],
     k: usize,
     out_c: usize,
+    /// What all calls share.
+    tiles: Tiles,
 }
 
 impl<'a> Matrix<'a> {
     fn new(l: &'a Layer, weights: &'a [i8], k: usize, out_c: usize) -> Option<Self> {
-        let fits = weights.len() == out_c.div_ceil(ROWS) * k.div_ceil(STEP) * ROWS * STEP && l.requant.len() == out_c;
-        fits.then_some(Matrix { l, weights, k, out_c })
-    }
-
-    /// One pair of pixels, or the same pixel twice: then `y` holds one.
-    #[inline(always)]
-    fn pair(&self, x: [&[i8]; 2], y: &mut [i8]) {
-        self.run(x, 1, y);
-    }
-
-    /// Pairs of pixels that lie next to each other.
-    fn pairs(&self, x: &[i8], y: &mut [i8]) {
-        self.run([x, &x[self.k..]], x.len() / self.k / 2, y);
-    }
-
-    /// `pairs` pairs; the values of the next one lie `2 k` bytes behind those of the last.
-    #[inline(always)]
-    fn run(&self, x: [&[i8]; 2], pairs: usize, y: &mut [i8]) {
-        let Matrix { l, weights, k, out_c } = *self;
-        let whole = out_c / ROWS * ROWS;
-        let blocks = k.div_ceil(STEP);
+        let (whole, blocks) = (out_c / ROWS * ROWS, k.div_ceil(STEP));
         let row_len = blocks * ROWS * STEP;
-        let second = if y.len() > out_c { out_c } else { 0 };
-        assert!(x.iter().all(|x| x.len() >= (2 * pairs - 2) * k + k) && y.len() >= (2 * pairs - 1) * out_c);
-        assert!(pairs == 1 || y.len() == 2 * pairs * out_c);
-        let mut tiles = Tiles {
-            tails: x.map(|x| x[(blocks - 1) * STEP..].as_ptr()),
-            x: x.map(<[i8]>::as_ptr),
+        if weights.len() != out_c.div_ceil(ROWS) * row_len || l.requant.len() != out_c {
+            return None;
+        }
+        let tiles = Tiles {
+            tails: [core::ptr::null(); 2],
+            x: [core::ptr::null(); 2],
             tail_weights: row_len - ROWS * STEP,
             entry: if blocks == 1 { UNROLL } else { (blocks - 1).wrapping_neg() % UNROLL } * BLOCK_BYTES,
             zero_out: l.zero_out,
             left_shift: l.left_shift,
-            y: [y.as_mut_ptr(), y[second..].as_mut_ptr()],
+            y: [core::ptr::null_mut(); 2],
             requant_end: l.requant[..whole].as_ptr_range().end,
             weights: weights.as_ptr(),
             requant: l.requant.as_ptr(),
             tail_len: k - (blocks - 1) * STEP,
             lo: l.lo,
             hi: l.hi,
-            pairs,
+            pairs: 1,
             x_step: 2 * k,
             y_gap: 2 * out_c - whole,
+            entry_address: 0,
         };
-        if whole == out_c {
-            // SAFETY: there are `k` values for each pixel, a record and `k` weights (filled up to whole tiles) for
-            // each output, and room for `out_c` results at each of the pixels.
-            unsafe { self::tiles(&mut tiles) };
-            return;
+        Some(Matrix { l, weights, k, out_c, tiles })
+    }
+
+    /// Pairs of pixels. The values of the next one lie `2 k` bytes behind those of the last. Where `y` has room for
+    /// one pixel only, the second of a single pair is the first again.
+    #[inline(always)]
+    fn run(&mut self, x: [&[i8]; 2], pairs: usize, y: &mut [i8]) {
+        let (k, out_c) = (self.k, self.out_c);
+        let second = if y.len() > out_c { out_c } else { 0 };
+        let reach = (2 * pairs - 2) * k + k;
+        assert!(x[0].len() >= reach && x[1].len() >= reach);
+        assert!(y.len() == 2 * pairs * out_c || (pairs == 1 && y.len() == out_c));
+        if out_c >= ROWS {
+            let tail = self.k.div_ceil(STEP) * STEP - STEP;
+            let tiles = &mut self.tiles;
+            tiles.x = [x[0].as_ptr(), x[1].as_ptr()];
+            tiles.tails = [x[0][tail..].as_ptr(), x[1][tail..].as_ptr()];
+            tiles.y = [y.as_mut_ptr(), y[second..].as_mut_ptr()];
+            tiles.pairs = pairs;
+            // SAFETY: there are `k` values for each pixel; a record and `k` weights (filled up to whole tiles) for
+            // each output of whole tiles; and room for `out_c` results at each of the pixels.
+            unsafe { self::tiles(tiles) };
         }
-        if whole > 0 {
-            let mut tiles = Tiles { ..tiles };
-            // SAFETY: as above, for the first outputs.
-            unsafe { self::tiles(&mut tiles) };
+        if !out_c.is_multiple_of(ROWS) {
+            self.rest(x, pairs, y);
         }
-        // The last tile has rows that are no outputs: its records and results go through memory of their own.
+    }
+
+    /// The last tile, which has rows that are no outputs: its records and results go through memory of their own.
+    #[inline(never)]
+    fn rest(&self, x: [&[i8]; 2], pairs: usize, y: &mut [i8]) {
+        let (k, out_c) = (self.k, self.out_c);
+        let (whole, blocks) = (out_c / ROWS * ROWS, k.div_ceil(STEP));
         let rest = out_c - whole;
         let mut requant = [Requant { bias: 0, mul: 0 }; ROWS];
-        requant[..rest].copy_from_slice(&l.requant[whole..]);
-        tiles.weights = weights[whole / ROWS * row_len..].as_ptr();
-        tiles.requant = requant.as_ptr_range().start;
-        tiles.requant_end = requant.as_ptr_range().end;
-        tiles.pairs = 1;
-        let step = 2 * k;
-        for pair in 0..pairs {
+        requant[..rest].copy_from_slice(&self.l.requant[whole..]);
+        for (pair, y) in (0..pairs).zip(y.chunks_mut(2 * out_c)) {
+            let x = x.map(|x| &x[pair * 2 * k..][..k]);
             let mut results = [[0i8; ROWS]; 2];
             let mut tiles = Tiles {
-                tails: x.map(|x| x[pair * step + (blocks - 1) * STEP..].as_ptr()),
-                x: x.map(|x| x[pair * step..].as_ptr()),
+                x: x.map(<[i8]>::as_ptr),
+                tails: x.map(|x| x[(blocks - 1) * STEP..].as_ptr()),
                 y: results.each_mut().map(|r| r.as_mut_ptr()),
-                ..tiles
+                weights: self.weights[whole * blocks * STEP..].as_ptr(),
+                requant: requant.as_ptr_range().start,
+                requant_end: requant.as_ptr_range().end,
+                pairs: 1,
+                ..self.tiles
             };
-            // SAFETY: as above, for a tile with four records and room for four results at each of two pixels.
+            // SAFETY: as in `run`, for a tile with four records and room for four results at each of two pixels.
             unsafe { self::tiles(&mut tiles) };
-            let y = &mut y[pair * 2 * out_c..];
-            y[whole..out_c].copy_from_slice(&results[0][..rest]);
-            if second > 0 {
-                y[out_c + whole..2 * out_c].copy_from_slice(&results[1][..rest]);
+            for (y, results) in y.chunks_mut(out_c).zip(&results) {
+                y[whole..].copy_from_slice(&results[..rest]);
             }
         }
     }
@@ -192,7 +199,7 @@ unsafe extern "C" fn tiles(tiles: &mut Tiles) {
         "adr.w r1, 3f",
         "add r0, r0, r1",
         "orr r0, r0, #1",
-        "str r0, [r11, #20]",
+        "str r0, [r11, #76]",
         "ldr r0, [r11, #52]",
         "vctp.8 r0",
         "ldrd r0, r2, [r11, #56]",
@@ -222,7 +229,7 @@ unsafe extern "C" fn tiles(tiles: &mut Tiles) {
         "ldrd r1, r3, [r11, #8]",
         "vmladav.s8 r6, q0, q5",
         "vmladav.s8 lr, q1, q5",
-        "ldr pc, [r11, #20]",
+        "ldr pc, [r11, #76]",
         ".p2align 2",
         "3:",
         ".rept 4", // UNROLL times BLOCK_BYTES

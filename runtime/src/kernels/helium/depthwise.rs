@@ -6,7 +6,7 @@
 
 use core::arch::naked_asm;
 
-use super::columns::valid;
+use super::columns::{has_lowest, valid};
 use super::in_reach;
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
@@ -94,7 +94,7 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
     // Channels that do not fill a vector have records of their own: the assembler reads 16.
     let mut rest = [Requant { bias: 0, mul: 0 }; LANES];
     rest[..channels - whole].copy_from_slice(&l.requant[whole..]);
-    let pairs = !weights.contains(&i8::MIN);
+    let pairs = !has_lowest(weights);
     let mut taps = Taps { list: [TapOffsets::default(); MAX_TAPS], inside: 0, all };
     // Runs follow the longer axis.
     let along = if out_h > out_w { 0 } else { 1 };
@@ -175,14 +175,16 @@ impl Taps {
         let [_, width, channels] = g.input;
         let (mut inside, mut padded) = (0, rows.len() * columns.len());
         self.inside = padded;
+        let mut w = 0;
         for row in 0..kernel_h {
+            let mut x = row * g.dilation[0] * width * channels;
+            let on_input = rows.contains(&row);
             for column in 0..kernel_w {
-                let to = if rows.contains(&row) && columns.contains(&column) { &mut inside } else { &mut padded };
-                self.list[*to] = TapOffsets {
-                    x: ((row * g.dilation[0] * width + column * g.dilation[1]) * channels) as i32,
-                    w: ((row * kernel_w + column) * channels) as i32,
-                };
+                let to = if on_input && columns.contains(&column) { &mut inside } else { &mut padded };
+                self.list[*to] = TapOffsets { x: x as i32, w };
                 *to += 1;
+                x += g.dilation[1] * channels;
+                w += channels as i32;
             }
         }
     }
