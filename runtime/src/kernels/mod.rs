@@ -5,6 +5,8 @@
 
 use crate::format::{Packing, Requant, Tile};
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod aarch64;
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub mod cortex_m4;
 pub mod portable;
@@ -17,7 +19,10 @@ pub use weights::{Columns, Weights};
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub type Native = cortex_m4::CortexM4;
 /// The fastest kernel set of this build.
-#[cfg(not(all(target_arch = "arm", keel_dsp)))]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub type Native = aarch64::Aarch64;
+/// The fastest kernel set of this build.
+#[cfg(not(any(all(target_arch = "arm", keel_dsp), all(target_arch = "aarch64", target_feature = "neon"))))]
 pub type Native = Portable;
 
 /// Shapes (H × W × C) and the sliding window of one operator.
