@@ -7,7 +7,7 @@ use evenkeel::couple::couple;
 use evenkeel::data::{self, Normaliser, Parts, Values, parse_groups};
 use evenkeel::error::{Context, Result};
 use evenkeel::graph::Graph;
-use evenkeel::lower::{Extras, lower};
+use evenkeel::lower::{Extras, Target, lower};
 use evenkeel::net::{Set, device, zoo};
 use evenkeel::prune::shrink::shrink;
 use evenkeel::{certify, chain, onnx};
@@ -74,7 +74,7 @@ fn main() -> Result<()> {
         let q =
             chain::quantised(&evenkeel::graph::norm::fold_batch_norm(graph), &calibration, &input, &device("cpu")?)?;
         let extras = if arch == "cnn1d" { certify::blank(&contract, &groups)? } else { Extras::default() };
-        write("keel", arch, &[&[1][..], &lower(&q, &extras)?.bytes].concat())?;
+        write("keel", arch, &[&[1][..], &lower(&q, &extras, Target::Portable)?.bytes].concat())?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use evenkeel::contract::InputNorm;
 use evenkeel::data::batch::Normaliser;
 use evenkeel::error::{Error, Result};
 use evenkeel::files;
-use evenkeel::lower::{Extras, lower};
+use evenkeel::lower::{Extras, Target, lower};
 use evenkeel::net::{Set, device};
 use serde_json::json;
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ pub struct Compile {
     /// Where the file goes
     #[arg(short, long)]
     output: PathBuf,
+    /// What the file is for: portable, cortex-m4, cortex-m55, aarch64 or x86-64
+    #[arg(long, default_value_t)]
+    target: Target,
     #[command(flatten)]
     input: InputFlags,
     /// Print JSON
@@ -46,7 +49,7 @@ impl Compile {
             return Err(Error::new("there is no row to calibrate on").at(&self.data));
         }
         let q = chain::quantised(&graph, &set, &input, &device("cpu")?).map_err(|e| e.at(&self.model))?;
-        let lowered = lower(&q, &Extras::default())?;
+        let lowered = lower(&q, &Extras::default(), self.target)?;
         files::write(&self.output, &lowered.bytes)?;
         if self.json {
             return print_json(

@@ -4,18 +4,21 @@ use super::MAX_NODES;
 use super::call::Call;
 use super::fold::{self, Budget, fold};
 use super::layout::{moved, permutation};
+use super::patterns::{SWISH, patterns};
 use super::tensor::{Tensor, element};
 use crate::error::{Error, Result};
 use crate::graph::infer::{infer, result_shape};
-use crate::graph::{Graph, Node, NodeId, Op, Shape, drop_dead};
-use onnx_ir::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use crate::graph::{Activation, Graph, Node, NodeId, Op, Shape, fold_pad};
+use onnx_ir::{ModelProto, NodeProto, ValueInfoProto};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Operators that an activation may go through, for the help of errors.
 const SUPPORTED: &str = "Conv, BatchNormalization, Relu, Clip, Add, MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool, \
-    ReduceMean (over all spatial axes), Gemm, MatMul, Softmax, Flatten, Reshape, Squeeze, Unsqueeze, Transpose (where \
-    it moves nothing), Identity, Dropout, Cast, and arithmetic on constants";
+    ReduceMean (over all spatial axes), Gemm, MatMul, Softmax, Concat (of channels), Mul, Sigmoid, Tanh, HardSigmoid, \
+    HardSwish, Swish, LeakyRelu, Gelu, Resize and Upsample (nearest, by whole numbers), Pad (with one value), Slice, Split, \
+    Flatten, Reshape, Squeeze, Unsqueeze, Transpose (where it moves nothing), Identity, Dropout, Cast, and arithmetic on \
+    constants";
 
 /// First operator set whose Add, Mul and Gemm broadcast as today's do.
 const OLDEST_OPSET: i64 = 7;
@@ -44,6 +47,8 @@ pub(super) struct Importer<'a> {
     values: HashMap<&'a str, Value>,
     pub nodes: Vec<Node>,
     pub budget: Budget,
+    /// Softmax nodes that the file has as LogSoftmax.
+    pub logarithms: Vec<NodeId>,
     opset: i64,
 }
 
@@ -63,17 +68,21 @@ pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph
     let input = single("input", &inputs)?;
     let output = single("output", &file.output.iter().collect::<Vec<_>>())?;
 
+    let patterns = patterns(file);
+    let nodes: Vec<&NodeProto> = file.node.iter().enumerate().map(|(i, n)| patterns.get(&i).unwrap_or(n)).collect();
+
     let (shape, rank, dims) = sample_shape(input)?;
     let node = Node { name: input.name.clone(), op: Op::Input, inputs: vec![], shape };
     let mut importer = Importer {
         values: HashMap::new(),
         nodes: vec![node],
         budget: Budget(size.saturating_mul(4) + (1 << 20)),
+        logarithms: vec![],
         opset,
     };
     importer.define(&input.name, Value::Act(Act { node: 0, dims, order: None }))?;
 
-    let (alive, read) = needed(file, &output.name);
+    let (alive, read) = needed(&nodes, &output.name);
     for tensor in file.initializer.iter().filter(|t| read.contains(t.name.as_str())) {
         let value = Tensor::decode(tensor).map_err(|what| {
             Error::new(format!("tensor \"{}\": {what}", tensor.name))
@@ -81,7 +90,7 @@ pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph
         })?;
         importer.define(&tensor.name, Value::Const(Rc::new(value)))?;
     }
-    for node in file.node.iter().zip(alive).filter_map(|(node, alive)| alive.then_some(node)) {
+    for node in nodes.into_iter().zip(alive).filter_map(|(node, alive)| alive.then_some(node)) {
         importer.visit(node)?;
     }
     importer.finish(name, rank, &output.name)
@@ -133,10 +142,10 @@ fn sample_shape(input: &ValueInfoProto) -> Result<(Shape, usize, Vec<usize>)> {
 }
 
 /// Which nodes the result depends on, and every name that those read.
-fn needed<'a>(file: &'a GraphProto, output: &'a str) -> (Vec<bool>, HashSet<&'a str>) {
+fn needed<'a>(nodes: &[&'a NodeProto], output: &'a str) -> (Vec<bool>, HashSet<&'a str>) {
     let mut read = HashSet::from([output]);
-    let mut alive = vec![false; file.node.len()];
-    for (node, alive) in file.node.iter().zip(&mut alive).rev() {
+    let mut alive = vec![false; nodes.len()];
+    for (node, alive) in nodes.iter().zip(&mut alive).rev() {
         *alive = node.output.iter().any(|o| !o.is_empty() && read.contains(o.as_str()));
         if *alive {
             read.extend(node.input.iter().map(String::as_str));
@@ -193,6 +202,16 @@ impl<'a> Importer<'a> {
         if !(node.domain.is_empty() || node.domain == "ai.onnx") {
             return Err(unsupported(&call, &format!("domain \"{}\" is not supported", node.domain)));
         }
+        if let ("Split", Some(Some(Value::Act(x)))) = (call.op(), inputs.first()) {
+            let sizes = match inputs.get(1) {
+                Some(Some(Value::Const(sizes))) => Some(&**sizes),
+                Some(Some(Value::Act(_))) => return Err(unsupported(&call, "an input that must be constant is not")),
+                _ => None,
+            };
+            let parts = self.split(&call, x, sizes, node.output.len())?;
+            let named = node.output.iter().zip(parts).filter(|(name, _)| !name.is_empty());
+            return named.into_iter().try_for_each(|(name, part)| self.define(name, Value::Act(part)));
+        }
         let value = self.value(&call, &inputs)?;
         match node.output.first() {
             Some(name) if !name.is_empty() => self.define(name, value),
@@ -230,26 +249,26 @@ impl<'a> Importer<'a> {
                 let tensor = Tensor { data: super::tensor::Data::Float(constant.to_floats()), ..constant.clone() };
                 return Ok(Value::Const(Rc::new(tensor)));
             }
-            ("Add" | "Sub" | "Mul" | "Div", _) => {}
+            ("Add" | "Sub" | "Mul" | "Div" | "Concat", _) => {}
             (_, true) => {}
             (_, false) => return Err(unsupported(call, "its first input is constant and another one is not")),
         }
-        let second = |i: usize| constants.get(i).copied().flatten();
         let others_constant = inputs.iter().skip(1).flatten().all(|i| matches!(i, Value::Const(_)));
-        if !(others_constant || matches!(call.op(), "Add" | "Sub" | "Mul" | "Div" | "CastLike")) {
+        if !(others_constant || matches!(call.op(), "Add" | "Sub" | "Mul" | "Div" | "CastLike" | "Concat")) {
             return Err(unsupported(call, "an input that must be constant is not"));
         }
-        self.activation(call, x, inputs, &second).map(Value::Act)
+        self.activation(call, x, inputs, &constants).map(Value::Act)
     }
 
-    /// One operator on the activation `x`; `constant` gives its constant inputs.
-    fn activation<'t>(
+    /// One operator on the activation `x`; `constants` are those of its inputs that are constant.
+    fn activation(
         &mut self,
         call: &Call<'_>,
         x: &Act,
         inputs: &[Option<Value>],
-        constant: &dyn Fn(usize) -> Option<&'t Tensor>,
+        constants: &[Option<&Tensor>],
     ) -> Result<Act> {
+        let constant = |i: usize| constants.get(i).copied().flatten();
         match call.op() {
             "Conv" => self.conv(call, x, constant(1), constant(2)),
             "BatchNormalization" => self.batch_norm(call, x, [1, 2, 3, 4].map(constant)),
@@ -263,6 +282,7 @@ impl<'a> Importer<'a> {
                 self.clip(call, x, lo, hi)
             }
             "Add" | "Sub" | "Mul" | "Div" => match (inputs, constant(0).or(constant(1))) {
+                ([Some(Value::Act(a)), Some(Value::Act(b))], _) if call.op() == "Mul" => self.product(call, a, b),
                 ([Some(Value::Act(a)), Some(Value::Act(b))], _) => self.add(call, a, b),
                 ([Some(_), Some(_)], Some(operand)) => self.affine(call, x, operand, constant(1).is_some()),
                 _ => Err(call.err("it needs two inputs")),
@@ -280,6 +300,35 @@ impl<'a> Importer<'a> {
             },
             "Cast" if element::is_float(call.int("to", 0) as i32) => Ok(x.clone()),
             "Cast" => Err(unsupported(call, "a conversion of activations to integers")),
+            "Concat" => {
+                let act = |i: &Option<Value>| match i {
+                    Some(Value::Act(act)) => Some(act.clone()),
+                    _ => None,
+                };
+                let parts: Option<Vec<Act>> = inputs.iter().map(act).collect();
+                let parts = parts.ok_or_else(|| unsupported(call, "it joins an activation with a constant"))?;
+                self.concat(call, &parts)
+            }
+            "Slice" => self.slice(call, x, constants),
+            "Pad" => self.pad(call, x, constants),
+            "Resize" | "Upsample" => self.resize(call, x, constants),
+            "Sigmoid" => self.pointwise(call, x, Activation::Sigmoid),
+            "Tanh" => self.pointwise(call, x, Activation::Tanh),
+            "HardSigmoid" => {
+                let f = Activation::HardSigmoid { alpha: call.float("alpha", 0.2), beta: call.float("beta", 0.5) };
+                self.pointwise(call, x, f)
+            }
+            "HardSwish" => self.pointwise(call, x, Activation::HardSwish),
+            SWISH if call.float("alpha", 1.0) == 1.0 => self.pointwise(call, x, Activation::Silu),
+            "LeakyRelu" => {
+                let f = Activation::LeakyRelu { slope: call.float("alpha", 0.01) };
+                self.pointwise(call, x, f)
+            }
+            "PRelu" => match constant(1).and_then(Tensor::single) {
+                Some(slope) => self.pointwise(call, x, Activation::LeakyRelu { slope }),
+                None => Err(unsupported(call, "a slope per channel")),
+            },
+            "Gelu" if matches!(call.string("approximate"), b"" | b"none") => self.pointwise(call, x, Activation::Gelu),
             "Transpose" => transpose(call, x),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
                 self.in_order(call, x)?;
@@ -328,14 +377,12 @@ impl<'a> Importer<'a> {
             );
         }
         let graph = Graph { name: name.to_owned(), input_rank, nodes: self.nodes, output: act.node };
-        let graph = drop_dead(graph);
-        if let Some((_, node)) =
-            graph.nodes.iter().enumerate().find(|&(id, n)| n.op == Op::Softmax && id != graph.output)
-        {
-            return Err(Error::new(format!("Softmax node \"{}\" is not the last operator", node.name))
-                .help("a softmax is supported at the end of the network only"));
+        let read = graph.consumers();
+        if let Some(&id) = self.logarithms.iter().find(|&&id| !read[id].is_empty()) {
+            return Err(Error::new(format!("LogSoftmax node \"{}\" is not the last operator", graph.nodes[id].name))
+                .help("a LogSoftmax is supported at the end of the network only"));
         }
-        infer(graph)
+        infer(fold_pad(graph))
     }
 }
 

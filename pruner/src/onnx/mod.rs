@@ -11,6 +11,8 @@ mod fold;
 mod import;
 mod layers;
 mod layout;
+mod movers;
+mod patterns;
 mod tensor;
 
 pub use export::{save, to_bytes};

@@ -121,6 +121,9 @@ impl Fusing<'_> {
                 return Err(Error::new("has no int8 form")
                     .help("drop a trailing Softmax: it does not change which class is largest"));
             }
+            Op::Concat | Op::Mul | Op::Activation(_) | Op::Resize { .. } | Op::Pad { .. } | Op::Slice { .. } => {
+                return Err(Error::new("has no int8 form yet"));
+            }
             Op::Flatten => self.at[id] = self.at[node.inputs[0]],
             Op::Clip { lo, hi } => {
                 if lo.is_nan() || hi.is_nan() {

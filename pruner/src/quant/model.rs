@@ -66,7 +66,7 @@ pub enum QOp {
     /// `(a * mul[0] + b * mul[1] + bias) >> shift`
     Add {
         /// Multipliers.
-        mul: [i16; 2],
+        mul: [i32; 2],
         /// Zero points and rounding.
         bias: i32,
         /// Right shift.
@@ -85,6 +85,28 @@ pub enum QOp {
         /// Shift of the sum before the multiplication.
         left_shift: u8,
     },
+    /// `requantise((a - zero_a) * (b - zero_b))`; the second input has the first one's shape or one value per channel.
+    Mul {
+        /// `scale_a * scale_b / scale_out * 2^(32 - left_shift)`.
+        mul: i32,
+        /// Shift of the product before the multiplication.
+        left_shift: u8,
+    },
+    /// `table[x + 128]`
+    Lut(Box<[i8; 256]>),
+    /// Softmax over the channels of each pixel; an output step is 1/256.
+    Softmax {
+        /// Entry `d`: what a value `d` steps below the largest weighs.
+        table: Vec<u32>,
+    },
+    /// Each pixel becomes that many rows and columns of equal ones.
+    Resize([usize; 2]),
+    /// A box of the input; its first row, column and channel.
+    Slice([usize; 3]),
+    /// A border of the input's zero point; rows above, columns to the left.
+    Pad([usize; 2]),
+    /// The channels of all inputs, one after the other; all have the result's quantisation.
+    Concat,
 }
 
 /// int8 weights with their requantisation.

@@ -50,10 +50,53 @@ pub fn simulate(q: &QGraph, input: &[i8]) -> Vec<Vec<i8>> {
                     requantise(node, sum, requant[count - count_base], *left_shift)
                 })
             }
+            QOp::Mul { mul, left_shift } => {
+                let [(a, from), (b, other)] = [0, 1].map(|i| (&values[node.inputs[i]], &q.nodes[node.inputs[i]]));
+                let r = Requant { bias: 0, mul: *mul };
+                let one = |(i, &a): (usize, &i8)| {
+                    let product = (a as i64 - from.out.zero as i64) * (b[i % b.len()] as i64 - other.out.zero as i64);
+                    requantise(node, product, r, *left_shift)
+                };
+                a.iter().enumerate().map(one).collect()
+            }
+            QOp::Lut(table) => values[node.inputs[0]].iter().map(|&x| table[(x as i32 + 128) as usize]).collect(),
+            QOp::Softmax { table } => {
+                let share = |row: &[i8]| -> Vec<i8> {
+                    let largest = row.iter().copied().max().unwrap_or(0) as i64;
+                    let weight = |x: i8| table[(largest - x as i64) as usize] as u64;
+                    let sum: u64 = row.iter().map(|&x| weight(x)).sum::<u64>().max(1);
+                    let one = |&x: &i8| (weight(x) * 256 + sum / 2) / sum;
+                    row.iter().map(|x| (one(x) as i64 + node.out.zero as i64).clamp(-128, 127) as i8).collect()
+                };
+                values[node.inputs[0]].chunks(node.shape.c).flat_map(share).collect()
+            }
+            QOp::Resize(by) => {
+                boxed(q, node, &values, |[y, x, c], from| Some(((y / by[0]) * from.w + x / by[1]) * from.c + c))
+            }
+            QOp::Slice(first) => boxed(q, node, &values, |[y, x, c], from| {
+                Some(((y + first[0]) * from.w + x + first[1]) * from.c + c + first[2])
+            }),
+            QOp::Pad(first) => boxed(q, node, &values, |[y, x, c], from| {
+                let (y, x) = (y.checked_sub(first[0])?, x.checked_sub(first[1])?);
+                (y < from.h && x < from.w).then_some((y * from.w + x) * from.c + c)
+            }),
+            QOp::Concat => {
+                let parts: Vec<(&Vec<i8>, usize)> =
+                    node.inputs.iter().map(|&i| (&values[i], q.nodes[i].shape.c)).collect();
+                let pixel = |p: usize| parts.iter().flat_map(move |(x, c)| x[p * c..(p + 1) * c].iter().copied());
+                (0..node.shape.h * node.shape.w).flat_map(pixel).collect()
+            }
         };
         values.push(value);
     }
     values
+}
+
+/// A result whose element at row, column and channel is the input's at the index that `from` gives, or zero.
+fn boxed(q: &QGraph, node: &QNode, values: &[Vec<i8>], from: impl Fn([usize; 3], Shape) -> Option<usize>) -> Vec<i8> {
+    let (x, input) = (&values[node.inputs[0]], &q.nodes[node.inputs[0]]);
+    let at = |i: usize| [i / node.shape.c / node.shape.w, i / node.shape.c % node.shape.w, i % node.shape.c];
+    (0..node.shape.len()).map(|i| from(at(i), input.shape).map_or(input.out.zero, |i| x[i])).collect()
 }
 
 fn conv(node: &QNode, from: &QNode, x: &[i8], window: &Window, groups: usize, weights: &QWeights) -> Vec<i8> {

@@ -5,7 +5,7 @@ use super::*;
 use crate::graph::eval::{eval, eval_output};
 use crate::graph::samples::Builder;
 use crate::graph::{Op, Shape, Window};
-use crate::lower::{Extras, lower};
+use crate::lower::{Extras, Target, lower};
 use evenkeel_runtime::Model;
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ proptest! {
             let values = simulate(&q, &input);
             for (output, value) in values.iter().enumerate().skip(1) {
                 let part = QGraph { nodes: q.nodes[..=output].to_vec(), output, ..q.clone() };
-                let lowered = lower(&part, &Extras::default()).unwrap();
+                let lowered = lower(&part, &Extras::default(), Target::Portable).unwrap();
                 prop_assert_eq!(&run(&lowered.bytes, &input), value, "{}", q.nodes[output].name);
             }
         }
@@ -52,7 +52,7 @@ proptest! {
         let (_, mut q, rows) = quantised(seed);
         let record = |c: usize| evenkeel_runtime::format::InputChannel { scale: 0.5, mean: c as f32 / 8.0, std: 2.0 };
         q.input_norm = (0..q.nodes[0].shape.c).map(record).collect();
-        let lowered = lower(&q, &Extras::default()).unwrap();
+        let lowered = lower(&q, &Extras::default(), Target::Portable).unwrap();
         let model = Model::from_bytes(&lowered.bytes).unwrap();
         let mut out = vec![0; rows[0].len()];
         evenkeel_runtime::preprocess::quantise_input(&model, &rows[0], &mut out).unwrap();
@@ -158,7 +158,7 @@ fn dead_channels_and_constant_tensors() {
     for (w, g) in want.iter().zip(&got) {
         assert!((w - g).abs() < 0.01, "{want:?} {got:?}");
     }
-    let lowered = lower(&q, &Extras::default()).unwrap();
+    let lowered = lower(&q, &Extras::default(), Target::Portable).unwrap();
     let input = quantise_input(&q, &rows[0]);
     assert_eq!(run(&lowered.bytes, &input), simulate(&q, &input)[q.output]);
 }

@@ -249,7 +249,7 @@ pub struct OpRecord {
     /// Add: right shift, 0..=30.
     pub add_shift: u16,
     /// Add: multipliers of the two inputs (of a fused Add: of the result, then of `input2`).
-    pub add_mul: [i16; 2],
+    pub add_mul: [i32; 2],
     /// Add: bias (rounding and zero points folded in).
     pub add_bias: i32,
     /// A fused Add: zero point, smallest and largest value of what is added to `input2`, then zero.

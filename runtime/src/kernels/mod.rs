@@ -68,8 +68,8 @@ pub struct Layer<'a> {
 /// Parameters of the residual sum, see [`crate::quant::add`].
 #[derive(Clone, Copy, Debug)]
 pub struct AddParams {
-    /// Multipliers of the two inputs.
-    pub mul: [i16; 2],
+    /// Multipliers of the two inputs; in calibrated networks they fit 16 bits.
+    pub mul: [i32; 2],
     /// Zero points and rounding.
     pub bias: i32,
     /// Right shift.

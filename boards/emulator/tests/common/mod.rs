@@ -159,7 +159,7 @@ pub fn linear(random: &mut Random, inputs: usize, outputs: usize) -> Sample {
 /// The sum of the input and its maximum over a window of one, so of two tensors: the model's second operator.
 pub fn add(random: &mut Random, shape: Shape) -> Sample {
     let shift = random.int(8, 12);
-    let mul = [0; 2].map(|_: i16| random.int(-(1 << shift), 1 << shift) as i16);
+    let mul = [0; 2].map(|_: i32| random.int(-(1 << shift), 1 << shift) as i32);
     let record = OpRecord {
         code: op::ADD,
         out_channels: shape[2] as u32,

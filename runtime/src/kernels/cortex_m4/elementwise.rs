@@ -24,17 +24,19 @@ struct Sum {
 /// `None` when there is too little for this kernel; nothing is written then.
 pub fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) -> Option<()> {
     let n = y.len();
+    // Two 16-bit multipliers are one operand; larger ones are left to the portable kernel.
+    let mul = [i16::try_from(p.mul[0]).ok()?, i16::try_from(p.mul[1]).ok()?];
     if n < 4 || a.len() != n || b.len() != n {
         return None;
     }
-    words(p, &a[..n & !3], &b[..n & !3], &mut y[..n & !3]);
+    words(p, mul, &a[..n & !3], &b[..n & !3], &mut y[..n & !3]);
     if !n.is_multiple_of(4) {
-        words(p, &a[n - 4..], &b[n - 4..], &mut y[n - 4..]);
+        words(p, mul, &a[n - 4..], &b[n - 4..], &mut y[n - 4..]);
     }
     Some(())
 }
 
-fn words(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) {
+fn words(p: &AddParams, mul: [i16; 2], a: &[i8], b: &[i8], y: &mut [i8]) {
     assert!(a.len() == b.len() && a.len() == y.len() && a.len().is_multiple_of(4) && !a.is_empty());
     // SAFETY: three slices of one length, which is a multiple of four and not zero.
     unsafe {
@@ -43,7 +45,7 @@ fn words(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) {
             b: b.as_ptr(),
             y: y.as_mut_ptr(),
             a_end: a.as_ptr_range().end,
-            mul: p.mul,
+            mul,
             bias: p.bias,
             shift: p.shift,
         });
