@@ -21,7 +21,7 @@ fn store(y: &mut [i8; 8], v: int8x8_t) {
 
 /// The residual sum of eight pairs.
 struct Sum {
-    mul: [i16; 2],
+    mul: [i32; 2],
     bias: int32x4_t,
     shift: int32x4_t,
     range: Range,
@@ -34,14 +34,25 @@ impl Sum {
         Some(Sum { mul: p.mul, bias: vdupq_n_s32(p.bias), shift: vdupq_n_s32(-(p.shift as i32)), range })
     }
 
+    /// Whether the multipliers need more than 16 bits.
+    fn is_wide(&self) -> bool {
+        self.mul.iter().any(|&m| i16::try_from(m).is_err())
+    }
+
     #[inline(always)]
-    fn of(&self, a: int8x8_t, b: int8x8_t) -> int8x8_t {
-        let (a, b) = (vmovl_s8(a), vmovl_s8(b));
-        let low = vmlal_n_s16(self.bias, vget_low_s16(a), self.mul[0]);
-        let low = vmlal_n_s16(low, vget_low_s16(b), self.mul[1]);
-        let high = vmlal_high_n_s16(self.bias, a, self.mul[0]);
-        let high = vmlal_high_n_s16(high, b, self.mul[1]);
-        self.range.narrow([vshlq_s32(low, self.shift), vshlq_s32(high, self.shift)])
+    fn of<const WIDE: bool>(&self, a: int8x8_t, b: int8x8_t) -> int8x8_t {
+        let mut sums = [self.bias; 2];
+        for (v, mul) in [a, b].into_iter().zip(self.mul) {
+            let v = vmovl_s8(v);
+            sums = if WIDE {
+                let mul = vdupq_n_s32(mul);
+                [vmlaq_s32(sums[0], vmovl_s16(vget_low_s16(v)), mul), vmlaq_s32(sums[1], vmovl_high_s16(v), mul)]
+            } else {
+                let mul = mul as i16;
+                [vmlal_n_s16(sums[0], vget_low_s16(v), mul), vmlal_high_n_s16(sums[1], v, mul)]
+            };
+        }
+        self.range.narrow(sums.map(|s| vshlq_s32(s, self.shift)))
     }
 }
 
@@ -49,14 +60,22 @@ impl Sum {
 pub(super) fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) -> usize {
     let Some(sum) = Sum::new(p) else { return 0 };
     let chunks = y.as_chunks_mut().0.iter_mut().zip(a.as_chunks().0).zip(b.as_chunks().0);
-    chunks.map(|((y, a), b)| store(y, sum.of(load(a), load(b)))).count() * 8
+    if sum.is_wide() {
+        chunks.map(|((y, a), b)| store(y, sum.of::<true>(load(a), load(b)))).count() * 8
+    } else {
+        chunks.map(|((y, a), b)| store(y, sum.of::<false>(load(a), load(b)))).count() * 8
+    }
 }
 
 /// [`crate::kernels::portable::add_onto`].
 pub(super) fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) -> usize {
     let Some(sum) = Sum::new(p) else { return 0 };
     let chunks = y.as_chunks_mut().0.iter_mut().zip(a.as_chunks().0);
-    chunks.map(|(y, a)| store(y, sum.of(load(a), load(y)))).count() * 8
+    if sum.is_wide() {
+        chunks.map(|(y, a)| store(y, sum.of::<true>(load(a), load(y)))).count() * 8
+    } else {
+        chunks.map(|(y, a)| store(y, sum.of::<false>(load(a), load(y)))).count() * 8
+    }
 }
 
 /// [`crate::kernels::portable::mul`] of as many values as `b` has.

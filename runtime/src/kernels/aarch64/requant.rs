@@ -40,7 +40,7 @@ impl Range {
         self.narrow([high_mul(a, mul[0]), high_mul(b, mul[1])])
     }
 
-    /// Zero point, clamp and narrowing of values that are at most 2^31 - 2^8 in magnitude.
+    /// Zero point, clamp and narrowing of values that the zero point does not carry past 32 bits.
     #[inline(always)]
     pub fn narrow(&self, v: [int32x4_t; 2]) -> int8x8_t {
         let v = vqmovn_high_s32(vqmovn_s32(v[0]), v[1]);
