@@ -2,6 +2,7 @@
 
 use super::pixels::Pixels;
 use super::requant::{Range, eight, store};
+use super::simd::vst1_s8;
 use super::tiles::{Column, Dot, Runs, Sums, Taps};
 use crate::format::{MAX_PIXELS, Packing, Requant};
 use crate::kernels::{Columns, Geometry, Layer, Weights};
@@ -184,10 +185,20 @@ impl Out<'_> {
     fn put<const P: usize>(&mut self, pixel: usize, sums: [Sums; P]) -> usize {
         let begin = pixel * self.outputs + self.first;
         let y = &mut self.y[begin..begin + (P - 1) * self.outputs + self.count];
-        for (p, sums) in sums.into_iter().enumerate() {
-            let v = self.range.requantise(sums, self.params[1]);
-            let y = &mut y[p * self.outputs..];
-            store(v, if self.count == 8 { y } else { &mut y[..self.count] });
+        let values = sums.map(|s| self.range.requantise(s, self.params[1]));
+        if self.count == 8 {
+            for (p, v) in values.into_iter().enumerate() {
+                // SAFETY: the slice ends with the eighth output of the last pixel.
+                unsafe { vst1_s8(y.as_mut_ptr().add(p * self.outputs), v) };
+            }
+        } else {
+            for (y, v) in y.chunks_mut(self.outputs).zip(values) {
+                let mut all = [0; 8];
+                store(v, &mut all);
+                for (y, v) in y.iter_mut().take(self.count).zip(all) {
+                    *y = v;
+                }
+            }
         }
         P
     }

@@ -6,15 +6,12 @@
 use super::simd::*;
 
 use super::pixels::{in_reach, inside};
-use super::requant::{Range, eight, store};
+use super::requant::{Range, eight};
 use crate::kernels::portable::Window;
 use crate::kernels::{Geometry, Layer};
 
 /// Most taps of a filter.
 const MAX_TAPS: usize = 64;
-
-/// A tap in the padding.
-const PADDING: usize = usize::MAX;
 
 /// `None` where it is left to the portable kernels.
 pub(super) fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
@@ -48,19 +45,43 @@ struct Filters<'a> {
     x: &'a [i8],
 }
 
+/// The taps of a pixel: each one's first weight, and the value under it.
+struct Taps {
+    list: [[usize; 2]; MAX_TAPS],
+    /// The first of the list lie on the input, the others in the padding.
+    valid: usize,
+    all: usize,
+}
+
+impl Taps {
+    /// `at` gives the value under a tap, or nothing in the padding.
+    #[inline(always)]
+    fn new([kernel_h, kernel_w]: [usize; 2], channels: usize, at: impl Fn(usize, usize) -> Option<usize>) -> Self {
+        let all = kernel_h * kernel_w;
+        let mut taps = Taps { list: [[0; 2]; MAX_TAPS], valid: 0, all };
+        let mut end = all;
+        for row in 0..kernel_h {
+            for column in 0..kernel_w {
+                let weight = (row * kernel_w + column) * channels;
+                if let Some(value) = at(row, column) {
+                    taps.list[taps.valid] = [weight, value];
+                    taps.valid += 1;
+                } else {
+                    end -= 1;
+                    taps.list[end] = [weight, 0];
+                }
+            }
+        }
+        taps
+    }
+}
+
 impl Filters<'_> {
     fn pixels<const PAIRS: bool>(&self, g: &Geometry, y: &mut [i8]) {
         let [_, width, channels] = g.input;
-        let [kernel_h, kernel_w] = g.kernel;
-        let mut table = [0; MAX_TAPS];
-        let taps = &mut table[..kernel_h * kernel_w];
-        let each_tap = |taps: &mut [usize], of: &dyn Fn(usize, usize) -> usize| {
-            for (i, tap) in taps.iter_mut().enumerate() {
-                *tap = of(i / kernel_w, i % kernel_w);
-            }
-        };
-        let from_first = |row: usize, column: usize| (row * g.dilation[0] * width + column * g.dilation[1]) * channels;
-        each_tap(taps, &from_first);
+        let whole = Taps::new(g.kernel, channels, |row, column| {
+            Some((row * g.dilation[0] * width + column * g.dilation[1]) * channels)
+        });
         let inner = [inside(g, 0), inside(g, 1)];
         let next = g.stride[1] * channels;
         for (row, y) in y.chunks_exact_mut(g.output[1] * channels).enumerate() {
@@ -69,25 +90,22 @@ impl Filters<'_> {
                 let y = &mut y[column * channels..];
                 if !(inner[0].contains(&row) && inner[1].contains(&column)) {
                     let window = Window::new(g, row * g.output[1] + column);
-                    let mut own = [PADDING; MAX_TAPS];
-                    let own = &mut own[..kernel_h * kernel_w];
-                    each_tap(own, &|row, column| {
+                    let own = Taps::new(g.kernel, channels, |row, column| {
                         let valid = window.rows.contains(&row) && window.columns.contains(&column);
-                        if valid { window.at(row, column) } else { PADDING }
+                        valid.then(|| window.at(row, column))
                     });
                     // SAFETY: valid taps lie in the input.
-                    unsafe { self.all_channels::<1, PAIRS, true>(own, 0, 0, y) };
-                    column += 1;
+                    column += unsafe { self.all_channels::<1, PAIRS>(&own, 0, 0, y) };
                     continue;
                 }
                 let at = |axis: usize, out: usize| out * g.stride[axis] - g.pad[axis];
                 let first = (at(0, row) * width + at(1, column)) * channels;
                 // SAFETY: all taps of a pixel inside lie in the input, and so do those of its neighbours inside.
                 column += unsafe {
-                    if column + 4 <= inner[1].end {
-                        self.all_channels::<4, PAIRS, false>(taps, first, next, y)
-                    } else {
-                        self.all_channels::<1, PAIRS, false>(taps, first, next, y)
+                    match inner[1].end - column {
+                        4.. => self.all_channels::<4, PAIRS>(&whole, first, next, y),
+                        2.. => self.all_channels::<2, PAIRS>(&whole, first, next, y),
+                        _ => self.all_channels::<1, PAIRS>(&whole, first, next, y),
                     }
                 };
             }
@@ -97,26 +115,27 @@ impl Filters<'_> {
     /// Computes `N` neighbouring pixels, which are `next` values apart, and gives `N`.
     ///
     /// # Safety
-    /// At `first + tap`, and `next`, `2 * next` and so on behind it, there are all channels of a pixel in the input.
-    /// `PADDED` if a tap may be [`PADDING`].
-    unsafe fn all_channels<const N: usize, const PAIRS: bool, const PADDED: bool>(
+    /// At `first` plus each valid tap, and `next`, `2 * next` and so on behind it, there are all channels of a pixel
+    /// in the input.
+    unsafe fn all_channels<const N: usize, const PAIRS: bool>(
         &self,
-        taps: &[usize],
+        taps: &Taps,
         first: usize,
         next: usize,
         y: &mut [i8],
     ) -> usize {
+        let y = &mut y[..N * self.channels];
         let mut channel = 0;
         while channel + 16 <= self.channels {
             // SAFETY: the caller's promise, and there are 16 channels left.
-            unsafe { self.some_channels::<N, 2, PAIRS, PADDED>(taps, first, next, channel, y) };
+            unsafe { self.some_channels::<N, 2, PAIRS>(taps, first, next, channel, y) };
             channel += 16;
         }
         while channel < self.channels {
             // Where fewer than 8 are left, some are computed twice.
             channel = channel.min(self.channels - 8);
             // SAFETY: the caller's promise, and there are 8 channels left.
-            unsafe { self.some_channels::<N, 1, PAIRS, PADDED>(taps, first, next, channel, y) };
+            unsafe { self.some_channels::<N, 1, PAIRS>(taps, first, next, channel, y) };
             channel += 8;
         }
         N
@@ -125,52 +144,60 @@ impl Filters<'_> {
     /// `V` times 8 channels of `N` pixels.
     ///
     /// # Safety
-    /// As above, and there are so many channels from `channel` on.
+    /// As above, and there are so many channels from `channel` on; `y` is all channels of `N` pixels.
     #[inline(always)]
-    unsafe fn some_channels<const N: usize, const V: usize, const PAIRS: bool, const PADDED: bool>(
+    unsafe fn some_channels<const N: usize, const V: usize, const PAIRS: bool>(
         &self,
-        taps: &[usize],
+        taps: &Taps,
         first: usize,
         next: usize,
         channel: usize,
         y: &mut [i8],
     ) {
         let (x, w) = (self.x.as_ptr().wrapping_add(first + channel), self.weights.as_ptr().wrapping_add(channel));
-        let values = |tap: usize, n: usize| match taps[tap] {
-            PADDING if PADDED => [vdup_n_s8(self.l.zero_in); V],
-            // SAFETY: the caller's promise.
-            at => unsafe { load::<V>(x.add(at + n * next)) },
-        };
+        // SAFETY: the caller's promise.
+        let values = |tap: [usize; 2], n: usize| unsafe { load::<V>(x.add(tap[1] + n * next)) };
         // SAFETY: there is a row of all channels for each tap.
-        let weights = |tap: usize| unsafe { load::<V>(w.add(tap * self.channels)) };
+        let weights = |tap: [usize; 2]| unsafe { load::<V>(w.add(tap[0])) };
 
         let params: [_; V] = core::array::from_fn(|v| eight(&self.l.requant[channel + 8 * v..]));
         let mut sums = [params.map(|p| p[0]); N];
-        let mut tap = 0;
-        while PAIRS && tap + 2 <= taps.len() {
-            let w = [weights(tap), weights(tap + 1)];
+        let (valid, padded) = taps.list[..taps.all].split_at(taps.valid);
+        let (pairs, rest) = if PAIRS { valid.as_chunks::<2>() } else { (&[][..], valid) };
+        for pair in pairs {
+            let w = pair.map(weights);
             for (n, sums) in sums.iter_mut().enumerate() {
-                let x = [values(tap, n), values(tap + 1, n)];
+                let x = pair.map(|tap| values(tap, n));
                 for (v, sum) in sums.iter_mut().enumerate() {
                     widen(sum, vmlal_s8(vmull_s8(w[0][v], x[0][v]), w[1][v], x[1][v]));
                 }
             }
-            tap += 2;
         }
-        while tap < taps.len() {
-            let w = weights(tap);
+        for tap in rest {
+            let w = weights(*tap);
             for (n, sums) in sums.iter_mut().enumerate() {
-                let x = values(tap, n);
+                let x = values(*tap, n);
                 for (v, sum) in sums.iter_mut().enumerate() {
                     widen(sum, vmull_s8(w[v], x[v]));
                 }
             }
-            tap += 1;
+        }
+        if self.l.zero_in != 0 {
+            let x = vdup_n_s8(self.l.zero_in);
+            for tap in padded {
+                let w = weights(*tap);
+                for sums in &mut sums {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        widen(sum, vmull_s8(w[v], x));
+                    }
+                }
+            }
         }
         for (n, sums) in sums.iter().enumerate() {
             for (v, sum) in sums.iter().enumerate() {
-                let y = &mut y[n * self.channels + channel + 8 * v..][..8];
-                store(self.range.requantise(*sum, params[v][1]), y);
+                let value = self.range.requantise(*sum, params[v][1]);
+                // SAFETY: there are so many channels from `channel` on in each pixel of `y`.
+                unsafe { vst1_s8(y.as_mut_ptr().add(n * self.channels + channel + 8 * v), value) };
             }
         }
     }

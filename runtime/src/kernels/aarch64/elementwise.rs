@@ -3,7 +3,7 @@
 
 use super::simd::*;
 
-use super::requant::Range;
+use super::requant::{Range, store};
 use crate::kernels::{AddParams, MulParams};
 
 /// Eight values.
@@ -11,12 +11,6 @@ use crate::kernels::{AddParams, MulParams};
 fn load(x: &[i8; 8]) -> int8x8_t {
     // SAFETY: there are 8.
     unsafe { vld1_s8(x.as_ptr()) }
-}
-
-#[inline(always)]
-fn store(y: &mut [i8; 8], v: int8x8_t) {
-    // SAFETY: there is room for 8.
-    unsafe { vst1_s8(y.as_mut_ptr(), v) }
 }
 
 /// The residual sum of eight pairs.
@@ -61,9 +55,9 @@ pub(super) fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) -> usize {
     let Some(sum) = Sum::new(p) else { return 0 };
     let chunks = y.as_chunks_mut().0.iter_mut().zip(a.as_chunks().0).zip(b.as_chunks().0);
     if sum.is_wide() {
-        chunks.map(|((y, a), b)| store(y, sum.of::<true>(load(a), load(b)))).count() * 8
+        chunks.map(|((y, a), b)| store(sum.of::<true>(load(a), load(b)), y)).count() * 8
     } else {
-        chunks.map(|((y, a), b)| store(y, sum.of::<false>(load(a), load(b)))).count() * 8
+        chunks.map(|((y, a), b)| store(sum.of::<false>(load(a), load(b)), y)).count() * 8
     }
 }
 
@@ -72,9 +66,9 @@ pub(super) fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) -> usize {
     let Some(sum) = Sum::new(p) else { return 0 };
     let chunks = y.as_chunks_mut().0.iter_mut().zip(a.as_chunks().0);
     if sum.is_wide() {
-        chunks.map(|(y, a)| store(y, sum.of::<true>(load(a), load(y)))).count() * 8
+        chunks.map(|(y, a)| store(sum.of::<true>(load(a), load(y)), y)).count() * 8
     } else {
-        chunks.map(|(y, a)| store(y, sum.of::<false>(load(a), load(y)))).count() * 8
+        chunks.map(|(y, a)| store(sum.of::<false>(load(a), load(y)), y)).count() * 8
     }
 }
 
@@ -88,7 +82,7 @@ pub(super) fn mul(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) -> usize {
     let product = |((y, a), b): ((&mut [i8; 8], _), _)| {
         let (a, b) = (vsubl_s8(load(a), zero_a), vsubl_s8(load(b), zero_b));
         let products = [vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b)];
-        store(y, range.requantise(products, mul));
+        store(range.requantise(products, mul), y);
     };
     chunks.map(product).count() * 8
 }

@@ -16,8 +16,10 @@ pub(super) struct Pixels<'a> {
     pub runs: Runs,
     /// Bytes from run to run in the input.
     step: usize,
-    /// Output rows and columns whose taps are taken from the input.
-    direct: [Range<usize>; 2],
+    /// Output rows and columns whose windows lie wholly on the input.
+    inside: [Range<usize>; 2],
+    /// Whether these are not gathered.
+    direct: bool,
     /// Bytes of a gathered column.
     column: usize,
 }
@@ -38,15 +40,15 @@ impl<'a> Pixels<'a> {
         let in_runs = whole && row.is_multiple_of(4) && (g.dilation[1] == 1 || kernel_w == 1);
         let runs =
             if in_runs { Runs { count: kernel_h, len: row } } else { Runs { count: 1, len: taps.next_multiple_of(4) } };
-        let direct = if in_runs { [inside(g, 0), inside(g, 1)] } else { [0..0, 0..0] };
+        let inside = [inside(g, 0), inside(g, 1)];
         let column = taps.next_multiple_of(64);
-        let all_direct = (0..2).all(|axis| direct[axis].len() == g.output[axis]);
+        let all_direct = in_runs && (0..2).all(|axis| inside[axis].len() == g.output[axis]);
         let slots = g.output[0].checked_mul(g.output[1])?.min(MAX_PIXELS);
         if !all_direct && scratch_len < slots.checked_mul(column)? {
             return None;
         }
         let step = g.dilation[0].checked_mul(width)?.checked_mul(channels)?;
-        Some(Pixels { g, x, zero_in: l.zero_in, runs, step, direct, column })
+        Some(Pixels { g, x, zero_in: l.zero_in, runs, step, inside, direct: in_runs, column })
     }
 
     /// The pixels from `first` (counted row by row) on, one for each of `taps`. Those that cannot be taken from
@@ -57,9 +59,14 @@ impl<'a> Pixels<'a> {
         let mut places = [GATHERED; MAX_PIXELS];
         let (mut row, mut column) = (first / self.g.output[1], first % self.g.output[1]);
         for (slot, place) in places[..taps.len()].iter_mut().enumerate() {
-            if self.direct[0].contains(&row) && self.direct[1].contains(&column) {
+            if self.inside[0].contains(&row) && self.inside[1].contains(&column) {
                 let at = |axis: usize, out: usize| out * self.g.stride[axis] - self.g.pad[axis];
-                *place = (at(0, row) * width + at(1, column)) * channels;
+                let start = (at(0, row) * width + at(1, column)) * channels;
+                if self.direct {
+                    *place = start;
+                } else {
+                    self.gather_inside(start, &mut scratch[slot * self.column..][..self.column]);
+                }
             } else {
                 self.gather(first + slot, &mut scratch[slot * self.column..][..self.column]);
             }
@@ -74,6 +81,28 @@ impl<'a> Pixels<'a> {
             } else {
                 Taps { start: self.x[place..].as_ptr(), step: self.step }
             };
+        }
+    }
+
+    /// As [`Self::gather`], of a pixel whose window lies wholly on the input, and whose first tap lies at `start`.
+    #[inline(always)]
+    fn gather_inside(&self, start: usize, out: &mut [i8]) {
+        let [kernel_h, kernel_w] = self.g.kernel;
+        let channels = self.g.input[2];
+        let row_len = kernel_w * channels;
+        let (x, taps) = (&self.x[start..], kernel_h * row_len);
+        for row in 0..kernel_h {
+            let (out, x) = (&mut out[row * row_len..], &x[row * self.step..]);
+            if self.g.dilation[1] == 1 {
+                copy(out, x, row_len);
+            } else {
+                for column in 0..kernel_w {
+                    copy(&mut out[column * channels..], &x[column * self.g.dilation[1] * channels..], channels);
+                }
+            }
+        }
+        for v in &mut out[taps..taps.next_multiple_of(4)] {
+            *v = 0;
         }
     }
 
@@ -102,15 +131,21 @@ impl<'a> Pixels<'a> {
             out[end..row_len].fill(self.zero_in);
         }
         let taps = kernel_h * row_len;
-        out[taps..taps.next_multiple_of(4)].fill(0);
+        for v in &mut out[taps..taps.next_multiple_of(4)] {
+            *v = 0;
+        }
     }
 }
 
-/// Copies `len` values. Of few values, a whole vector where both have one: what is too much is overwritten later.
+/// Copies `len` values. Of few values, whole vectors where both have them: what is too much is overwritten later.
 #[inline(always)]
 fn copy(to: &mut [i8], from: &[i8], len: usize) {
     if len <= 16
         && let (Some(to), Some(from)) = (to.first_chunk_mut::<16>(), from.first_chunk::<16>())
+    {
+        *to = *from;
+    } else if len <= 32
+        && let (Some(to), Some(from)) = (to.first_chunk_mut::<32>(), from.first_chunk::<32>())
     {
         *to = *from;
     } else {

@@ -26,30 +26,32 @@ trait Fold {
     unsafe fn fold<const V: usize>(&self, taps: impl Iterator<Item = *const i8>) -> [int8x8_t; V];
 }
 
-/// All channels of one pixel.
+/// All channels of one pixel, 8 at least.
 fn pixel(window: &Window, x: &[i8], y: &mut [i8], fold: &impl Fold) {
     let channels = y.len();
+    let taps = |channel: usize, width: usize| {
+        window.rows.clone().flat_map(move |row| {
+            window.columns.clone().map(move |column| x[window.at(row, column) + channel..][..width].as_ptr())
+        })
+    };
     let mut channel = 0;
-    while channel < channels {
-        let taps = |channel: usize, width: usize| {
-            window.rows.clone().flat_map(move |row| {
-                window.columns.clone().map(move |column| x[window.at(row, column) + channel..][..width].as_ptr())
-            })
-        };
-        if channel + 16 <= channels {
-            // SAFETY: each slice has 16 values.
-            let v = unsafe { fold.fold::<2>(taps(channel, 16)) };
-            store(v[0], &mut y[channel..]);
-            store(v[1], &mut y[channel + 8..]);
-            channel += 16;
-        } else {
-            // Where fewer than 8 are left, some are computed twice.
-            channel = channel.min(channels - 8);
-            // SAFETY: each slice has 8 values.
-            let v = unsafe { fold.fold::<1>(taps(channel, 8)) };
-            store(v[0], &mut y[channel..]);
-            channel += 8;
+    while let Some(y) = y.get_mut(channel..).and_then(|y| y.first_chunk_mut::<16>()) {
+        // SAFETY: each slice has 16 values.
+        let v = unsafe { fold.fold::<2>(taps(channel, 16)) };
+        for (y, v) in y.as_chunks_mut().0.iter_mut().zip(v) {
+            store(v, y);
         }
+        channel += 16;
+    }
+    while channel < channels {
+        // Where fewer than 8 are left, some are computed twice.
+        channel = channel.min(channels - 8);
+        // SAFETY: each slice has 8 values.
+        let [v] = unsafe { fold.fold::<1>(taps(channel, 8)) };
+        if let Some(y) = y[channel..].first_chunk_mut() {
+            store(v, y);
+        }
+        channel += 8;
     }
 }
 

@@ -5,7 +5,7 @@ use core::arch::aarch64 as arch;
 pub(super) use core::arch::aarch64::{
     int8x8_t, int8x16_t, int16x8_t, int32x4_t, vld1_s8, vld1q_s8, vld1q_s8_x4, vld2q_s32, vst1_s8, vst1q_s8,
 };
-use core::arch::aarch64::{int8x16x4_t, int16x4_t, int32x2_t, int64x2_t, uint8x16_t};
+use core::arch::aarch64::{int8x16x4_t, int16x4_t, int64x2_t, uint8x16_t};
 
 macro_rules! safe {
     ($(fn $name:ident($($arg:ident: $of:ty),*) -> $to:ty;)*) => {$(
@@ -31,7 +31,6 @@ safe! {
     fn veorq_u8(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t;
     fn vget_high_s8(a: int8x16_t) -> int8x8_t;
     fn vget_low_s16(a: int16x8_t) -> int16x4_t;
-    fn vget_low_s32(a: int32x4_t) -> int32x2_t;
     fn vget_low_s8(a: int8x16_t) -> int8x8_t;
     fn vmax_s8(a: int8x8_t, b: int8x8_t) -> int8x8_t;
     fn vmin_s8(a: int8x8_t, b: int8x8_t) -> int8x8_t;
@@ -44,10 +43,8 @@ safe! {
     fn vmovl_high_s16(a: int16x8_t) -> int32x4_t;
     fn vmlaq_s32(a: int32x4_t, b: int32x4_t, c: int32x4_t) -> int32x4_t;
     fn vmull_high_s16(a: int16x8_t, b: int16x8_t) -> int32x4_t;
-    fn vmull_high_s32(a: int32x4_t, b: int32x4_t) -> int64x2_t;
     fn vmull_high_s8(a: int8x16_t, b: int8x16_t) -> int16x8_t;
     fn vmull_s16(a: int16x4_t, b: int16x4_t) -> int32x4_t;
-    fn vmull_s32(a: int32x2_t, b: int32x2_t) -> int64x2_t;
     fn vmull_s8(a: int8x8_t, b: int8x8_t) -> int16x8_t;
     fn vpadalq_s16(a: int32x4_t, b: int16x8_t) -> int32x4_t;
     fn vpaddq_s32(a: int32x4_t, b: int32x4_t) -> int32x4_t;
@@ -71,11 +68,4 @@ safe! {
     fn vzip1q_s64(a: int64x2_t, b: int64x2_t) -> int64x2_t;
     fn vzip2q_s32(a: int32x4_t, b: int32x4_t) -> int32x4_t;
     fn vzip2q_s64(a: int64x2_t, b: int64x2_t) -> int64x2_t;
-}
-
-/// Four 64-bit products, shifted right by 32 and rounded half up: of two the first half, of two the second.
-#[inline(always)]
-pub(super) fn rounded_high_words(a: int64x2_t, b: int64x2_t) -> int32x4_t {
-    // SAFETY: the build's target has NEON, and the functions work on registers alone.
-    unsafe { arch::vrshrn_high_n_s64::<32>(arch::vrshrn_n_s64::<32>(a), b) }
 }

@@ -19,7 +19,7 @@ pub(super) struct Taps {
     pub step: usize,
 }
 
-/// The taps of every pixel of a layer: `count` runs of `len` (a multiple of 4).
+/// The taps of every pixel of a layer: `count` (at least one) runs of `len` (a multiple of 4).
 #[derive(Clone, Copy)]
 pub(super) struct Runs {
     pub count: usize,

@@ -42,7 +42,9 @@ impl Dot for Dotprod {
     unsafe fn dense<const P: usize>(mut w: *const i8, bias: Sums, runs: Runs, taps: &[Taps; P]) -> [Sums; P] {
         let mut sums = [bias; P];
         let mut x = taps.map(|t| t.start);
-        for _ in 0..runs.count {
+        let mut left = runs.count;
+        // There is at least one run.
+        loop {
             let mut at = 0;
             while at + 16 <= runs.len {
                 // SAFETY: `at..at + 16` lies in the run, and its four tiles are the next at `w`.
@@ -63,6 +65,10 @@ impl Dot for Dotprod {
                     w = w.add(32);
                 }
                 at += 4;
+            }
+            left -= 1;
+            if left == 0 {
+                break;
             }
             for (x, t) in x.iter_mut().zip(taps) {
                 *x = x.wrapping_add(t.step);

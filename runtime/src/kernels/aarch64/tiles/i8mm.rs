@@ -61,7 +61,9 @@ impl Dot for I8mm {
         // A last pixel without a neighbour is its own.
         let second = |i: usize| (2 * i + 1).min(P - 1);
         let mut x = taps.map(|t| t.start);
-        for _ in 0..runs.count {
+        let mut left = runs.count;
+        // There is at least one run.
+        loop {
             let mut at = 0;
             while at + 16 <= runs.len {
                 // SAFETY: `at..at + 16` lies in the run, and its four tiles are the next at `w`.
@@ -90,6 +92,10 @@ impl Dot for I8mm {
                     w = w.add(if pairs { 64 } else { 32 });
                 }
                 at += if pairs { 8 } else { 4 };
+            }
+            left -= 1;
+            if left == 0 {
+                break;
             }
             for (x, t) in x.iter_mut().zip(taps) {
                 *x = x.wrapping_add(t.step);

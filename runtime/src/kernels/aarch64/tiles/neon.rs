@@ -49,7 +49,9 @@ impl<const PAIRS: bool> Dot for Neon<PAIRS> {
     unsafe fn dense<const P: usize>(mut w: *const i8, bias: Sums, runs: Runs, taps: &[Taps; P]) -> [Sums; P] {
         let mut sums = [[vdupq_n_s32(0); 4]; P];
         let mut x = taps.map(|t| t.start);
-        for _ in 0..runs.count {
+        let mut left = runs.count;
+        // There is at least one run.
+        loop {
             let mut at = 0;
             while PAIRS && at + 8 <= runs.len {
                 // SAFETY: `at..at + 8` lies in the run, and its two tiles are the next at `w`.
@@ -67,6 +69,10 @@ impl<const PAIRS: bool> Dot for Neon<PAIRS> {
                     w = w.add(32);
                 }
                 at += 4;
+            }
+            left -= 1;
+            if left == 0 {
+                break;
             }
             for (x, t) in x.iter_mut().zip(taps) {
                 *x = x.wrapping_add(t.step);
