@@ -54,32 +54,38 @@ struct Taps {
 }
 
 impl Taps {
-    /// `at` gives the value under a tap, or nothing in the padding.
+    fn new([kernel_h, kernel_w]: [usize; 2]) -> Self {
+        Taps { list: [[0; 2]; MAX_TAPS], valid: 0, all: kernel_h * kernel_w }
+    }
+
+    /// Lists all taps; `at` gives the value under one, or nothing in the padding.
     #[inline(always)]
-    fn new([kernel_h, kernel_w]: [usize; 2], channels: usize, at: impl Fn(usize, usize) -> Option<usize>) -> Self {
-        let all = kernel_h * kernel_w;
-        let mut taps = Taps { list: [[0; 2]; MAX_TAPS], valid: 0, all };
-        let mut end = all;
-        for row in 0..kernel_h {
-            for column in 0..kernel_w {
-                let weight = (row * kernel_w + column) * channels;
-                if let Some(value) = at(row, column) {
-                    taps.list[taps.valid] = [weight, value];
-                    taps.valid += 1;
-                } else {
-                    end -= 1;
-                    taps.list[end] = [weight, 0];
-                }
+    fn set(&mut self, kernel_w: usize, channels: usize, at: impl Fn(usize, usize) -> Option<usize>) {
+        let (mut valid, mut end) = (0, self.all);
+        let (mut row, mut column) = (0, 0);
+        for tap in 0..self.all {
+            let weight = tap * channels;
+            if let Some(value) = at(row, column) {
+                self.list[valid] = [weight, value];
+                valid += 1;
+            } else {
+                end -= 1;
+                self.list[end] = [weight, 0];
+            }
+            column += 1;
+            if column == kernel_w {
+                (row, column) = (row + 1, 0);
             }
         }
-        taps
+        self.valid = valid;
     }
 }
 
 impl Filters<'_> {
     fn pixels<const PAIRS: bool>(&self, g: &Geometry, y: &mut [i8]) {
         let [_, width, channels] = g.input;
-        let whole = Taps::new(g.kernel, channels, |row, column| {
+        let (mut whole, mut own) = (Taps::new(g.kernel), Taps::new(g.kernel));
+        whole.set(g.kernel[1], channels, |row, column| {
             Some((row * g.dilation[0] * width + column * g.dilation[1]) * channels)
         });
         let inner = [inside(g, 0), inside(g, 1)];
@@ -90,7 +96,7 @@ impl Filters<'_> {
                 let y = &mut y[column * channels..];
                 if !(inner[0].contains(&row) && inner[1].contains(&column)) {
                     let window = Window::new(g, row * g.output[1] + column);
-                    let own = Taps::new(g.kernel, channels, |row, column| {
+                    own.set(g.kernel[1], channels, |row, column| {
                         let valid = window.rows.contains(&row) && window.columns.contains(&column);
                         valid.then(|| window.at(row, column))
                     });

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::simd::{vld1q_s8, vst1q_s8};
 use super::tiles::{Runs, Taps};
 use crate::format::MAX_PIXELS;
 use crate::kernels::portable::Window;
@@ -58,22 +59,35 @@ impl<'a> Pixels<'a> {
         let [_, width, channels] = self.g.input;
         let mut places = [GATHERED; MAX_PIXELS];
         let (mut row, mut column) = (first / self.g.output[1], first % self.g.output[1]);
-        for (slot, place) in places[..taps.len()].iter_mut().enumerate() {
-            if self.inside[0].contains(&row) && self.inside[1].contains(&column) {
-                let at = |axis: usize, out: usize| out * self.g.stride[axis] - self.g.pad[axis];
-                let start = (at(0, row) * width + at(1, column)) * channels;
-                if self.direct {
-                    *place = start;
-                } else {
-                    self.gather_inside(start, &mut scratch[slot * self.column..][..self.column]);
-                }
-            } else {
+        let mut slot = 0;
+        while slot < taps.len() {
+            let end = (column + taps.len() - slot).min(self.g.output[1]);
+            // Of this row, what lies inside.
+            let inside = if self.inside[0].contains(&row) { self.inside[1].clone() } else { end..end };
+            let begin = inside.start.clamp(column, end);
+            let inside = begin..inside.end.clamp(begin, end);
+            for column in (column..inside.start).chain(inside.end..end).map(|c| c - column) {
+                let slot = slot + column;
                 self.gather(first + slot, &mut scratch[slot * self.column..][..self.column]);
             }
-            column += 1;
-            if column == self.g.output[1] {
-                (row, column) = (row + 1, 0);
+            if !inside.is_empty() {
+                let at = |axis: usize, out: usize| out * self.g.stride[axis] - self.g.pad[axis];
+                let start = (at(0, row) * width + at(1, inside.start)) * channels;
+                let next = self.g.stride[1] * channels;
+                let slots = slot + inside.start - column..slot + inside.end - column;
+                if self.direct {
+                    for (i, place) in places[slots].iter_mut().enumerate() {
+                        *place = start + i * next;
+                    }
+                } else {
+                    let columns = scratch[slots.start * self.column..].chunks_exact_mut(self.column);
+                    for (i, out) in columns.take(slots.len()).enumerate() {
+                        self.gather_inside(&self.x[start + i * next..], out);
+                    }
+                }
             }
+            slot += end - column;
+            (row, column) = (row + 1, 0);
         }
         for (slot, (taps, &place)) in taps.iter_mut().zip(&places).enumerate() {
             *taps = if place == GATHERED {
@@ -84,21 +98,22 @@ impl<'a> Pixels<'a> {
         }
     }
 
-    /// As [`Self::gather`], of a pixel whose window lies wholly on the input, and whose first tap lies at `start`.
-    #[inline(always)]
-    fn gather_inside(&self, start: usize, out: &mut [i8]) {
+    /// As [`Self::gather`], of a pixel whose window lies wholly on the input, with the first tap at the start of `x`.
+    #[inline(never)]
+    fn gather_inside(&self, x: &[i8], out: &mut [i8]) {
         let [kernel_h, kernel_w] = self.g.kernel;
         let channels = self.g.input[2];
         let row_len = kernel_w * channels;
-        let (x, taps) = (&self.x[start..], kernel_h * row_len);
-        for row in 0..kernel_h {
-            let (out, x) = (&mut out[row * row_len..], &x[row * self.step..]);
-            if self.g.dilation[1] == 1 {
-                copy(out, x, row_len);
-            } else {
-                for column in 0..kernel_w {
-                    copy(&mut out[column * channels..], &x[column * self.g.dilation[1] * channels..], channels);
-                }
+        let taps = kernel_h * row_len;
+        if self.g.dilation[1] == 1 {
+            for row in 0..kernel_h {
+                copy(&mut out[row * row_len..], &x[row * self.step..], row_len);
+            }
+        } else {
+            let across = self.g.dilation[1] * channels;
+            for tap in 0..kernel_h * kernel_w {
+                let (row, column) = (tap / kernel_w, tap % kernel_w);
+                copy(&mut out[tap * channels..], &x[row * self.step + column * across..], channels);
             }
         }
         for v in &mut out[taps..taps.next_multiple_of(4)] {
@@ -107,6 +122,7 @@ impl<'a> Pixels<'a> {
     }
 
     /// The taps of a pixel in the order of the weights, filled up with zeros to a multiple of four.
+    #[inline(never)]
     fn gather(&self, position: usize, out: &mut [i8]) {
         let [kernel_h, kernel_w] = self.g.kernel;
         let channels = self.g.input[2];
@@ -140,14 +156,16 @@ impl<'a> Pixels<'a> {
 /// Copies `len` values. Of few values, whole vectors where both have them: what is too much is overwritten later.
 #[inline(always)]
 fn copy(to: &mut [i8], from: &[i8], len: usize) {
-    if len <= 16
-        && let (Some(to), Some(from)) = (to.first_chunk_mut::<16>(), from.first_chunk::<16>())
-    {
-        *to = *from;
-    } else if len <= 32
-        && let (Some(to), Some(from)) = (to.first_chunk_mut::<32>(), from.first_chunk::<32>())
-    {
-        *to = *from;
+    let room = to.len().min(from.len());
+    if len <= 16 && room >= 16 {
+        // SAFETY: both have 16 values.
+        unsafe { vst1q_s8(to.as_mut_ptr(), vld1q_s8(from.as_ptr())) };
+    } else if len <= 32 && room >= 32 {
+        // SAFETY: both have 32 values.
+        unsafe {
+            vst1q_s8(to.as_mut_ptr(), vld1q_s8(from.as_ptr()));
+            vst1q_s8(to.as_mut_ptr().add(16), vld1q_s8(from.as_ptr().add(16)));
+        }
     } else {
         to[..len].copy_from_slice(&from[..len]);
     }
