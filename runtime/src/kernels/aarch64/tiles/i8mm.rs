@@ -16,11 +16,12 @@ pub(in super::super) struct I8mm;
 /// The machine has FEAT_I8MM.
 #[inline(always)]
 unsafe fn smmla(mut acc: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
+    // Not `pure`, so that the order stays: compilers that move these about run out of registers.
     // SAFETY: one instruction on registers, which the caller says the machine has.
     unsafe {
         asm!(".arch_extension i8mm", "smmla {acc:v}.4s, {w:v}.16b, {x:v}.16b",
             acc = inout(vreg) acc, w = in(vreg) w, x = in(vreg) x,
-            options(pure, nomem, nostack, preserves_flags));
+            options(nomem, nostack, preserves_flags));
     }
     acc
 }
@@ -57,7 +58,8 @@ impl Dot for I8mm {
     #[inline(always)]
     unsafe fn dense<const P: usize>(mut w: *const i8, bias: Sums, runs: Runs, taps: &[Taps; P]) -> [Sums; P] {
         // Of each pair of pixels, the sums of each pair of outputs; the second half of the array is unused.
-        let mut sums = [[vdupq_n_s32(0); 4]; P];
+        let [a, b] = bias;
+        let mut sums = [[vzip1q_s32(a, a), vzip2q_s32(a, a), vzip1q_s32(b, b), vzip2q_s32(b, b)]; P];
         // A last pixel without a neighbour is its own.
         let second = |i: usize| (2 * i + 1).min(P - 1);
         let mut x = taps.map(|t| t.start);
@@ -101,15 +103,10 @@ impl Dot for I8mm {
                 *x = x.wrapping_add(t.step);
             }
         }
-        let mut out = [bias; P];
-        for (p, out) in out.iter_mut().enumerate() {
-            let s = sums[p / 2];
-            for (half, out) in out.iter_mut().enumerate() {
-                let [a, b] = [s[2 * half], s[2 * half + 1]];
-                *out = vaddq_s32(*out, if p % 2 == 0 { vuzp1q_s32(a, b) } else { vuzp2q_s32(a, b) });
-            }
-        }
-        out
+        core::array::from_fn(|p| {
+            let [a, b, c, d] = sums[p / 2];
+            if p % 2 == 0 { [vuzp1q_s32(a, b), vuzp1q_s32(c, d)] } else { [vuzp2q_s32(a, b), vuzp2q_s32(c, d)] }
+        })
     }
 
     /// Stored tiles have no neighbours: one at a time, as with `SDOT`.
