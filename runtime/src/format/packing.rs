@@ -100,6 +100,7 @@ impl Packing {
     pub fn scratch_len(self, op: &OpRecord, input: [usize; 3], output: [usize; 3]) -> usize {
         let up_to = |len: usize, unit: usize| len.saturating_add(unit - 1) & !(unit - 1);
         let column = (op.kernel[0] as usize * op.kernel[1] as usize).saturating_mul(input[2]);
+        let values = input.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
         match (op.code, self) {
             // Two columns, widened to 16 bits.
             (op::CONV, Packing::Portable | Packing::Dsp) => up_to(column, 4).saturating_mul(4),
@@ -110,9 +111,9 @@ impl Packing {
                 let pixels = output[0].saturating_mul(output[1]).min(MAX_PIXELS);
                 up_to(column, 64).saturating_mul(pixels)
             }
-            (op::LINEAR, Packing::Sdot | Packing::Vnni) => {
-                up_to(input.iter().fold(1, |n: usize, d| n.saturating_mul(*d)), 64)
-            }
+            (op::LINEAR, Packing::Sdot | Packing::Vnni) => up_to(values, 64),
+            // The vector, filled up to whole words.
+            (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && values % 4 != 0 => up_to(values, 4),
             _ => 0,
         }
     }

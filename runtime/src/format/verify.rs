@@ -9,8 +9,8 @@ use bytemuck::{Pod, try_cast_slice};
 use super::read::{Model, records};
 use super::{
     CRC_START, CertificateHead, Header, InputChannel, MAGIC, MAX_ARENA, MAX_RECORDS, MonitorHead, NameRef, OpRecord,
-    Packing, SECTION_ALIGN, SectionRecord, Signature, TENSOR_ALIGN, TensorRecord, VERSION, crc32, section, verdict,
-    verify_memory, verify_ops,
+    Packing, SECTION_ALIGN, SectionRecord, Signature, TENSOR_ALIGN, TensorRecord, VERSION, crc32, input_rounding,
+    section, verdict, verify_memory, verify_ops,
 };
 use crate::{Error, monitor};
 
@@ -92,7 +92,10 @@ fn header(bytes: &[u8]) -> Result<&Header, Error> {
     if header.file_len as usize != bytes.len() {
         return Err(Error::FileLength { stated: header.file_len, actual: bytes.len() });
     }
-    if header.reserved != [0; 17] {
+    if header.input_rounding > input_rounding::HALF_EVEN {
+        return Err(Error::Header("an unknown rounding of inputs"));
+    }
+    if header.reserved != [0; 16] {
         return Err(Error::Header("a reserved field is not 0"));
     }
     if header.arena_len > MAX_ARENA {

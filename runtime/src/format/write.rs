@@ -45,6 +45,8 @@ pub struct FileSpec {
     pub scratch_offset: u32,
     /// The target class that `data` is packed for, a code of [`super::Packing`].
     pub packing: u16,
+    /// One of [`super::input_rounding`].
+    pub input_rounding: u16,
     /// Index of the tensor that the caller fills.
     pub input: u16,
     /// Index of the tensor that holds the result.
@@ -110,7 +112,8 @@ impl FileSpec {
             input: self.input,
             output: self.output,
             sections: table.len() as u16,
-            reserved: [0; 17],
+            input_rounding: self.input_rounding,
+            reserved: [0; 16],
         };
 
         let mut file = Vec::with_capacity(end);
