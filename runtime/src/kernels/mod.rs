@@ -5,6 +5,8 @@
 
 use crate::format::{Packing, Requant, Tile};
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod aarch64;
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub mod cortex_m4;
 #[cfg(all(target_arch = "arm", keel_mve))]
@@ -29,7 +31,14 @@ pub type Native = helium::Helium;
 #[cfg(target_arch = "x86_64")]
 pub type Native = x86::X86;
 /// The fastest kernel set of this build.
-#[cfg(not(any(all(target_arch = "arm", any(keel_dsp, keel_mve)), target_arch = "x86_64")))]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub type Native = aarch64::Aarch64;
+/// The fastest kernel set of this build.
+#[cfg(not(any(
+    all(target_arch = "arm", any(keel_dsp, keel_mve)),
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon")
+)))]
 pub type Native = Portable;
 
 /// Shapes (H × W × C) and the sliding window of one operator.
