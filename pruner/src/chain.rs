@@ -8,7 +8,7 @@ use crate::graph::{norm::fold_batch_norm, tail::drop_softmax};
 use crate::net::{Net, Set, floats, set};
 use crate::onnx;
 use crate::progress::Stop;
-use crate::quant::{QGraph, Ranges, quantise};
+use crate::quant::{QGraph, Ranges, from_marks, quantise};
 use burn::tensor::Device;
 use evenkeel_runtime::format::InputChannel;
 use evenkeel_runtime::preprocess::quantise_input;
@@ -25,6 +25,15 @@ const CALIBRATION_ROWS: usize = 1024;
 /// Names the file and the node.
 pub fn load_network(path: &Path) -> Result<Graph> {
     Ok(fold_batch_norm(drop_softmax(onnx::load(path)?).0))
+}
+
+/// A network that is quantised already, with every scale as its file has it; `None` where the file is not quantised.
+///
+/// # Errors
+/// Names the file and the node.
+pub fn load_quantised(path: &Path, input: &InputNorm) -> Result<Option<QGraph>> {
+    let marked = onnx::load_quantised(path)?;
+    marked.map(|m| from_marks(&m, input_channels(input)).map_err(|e| e.at(path))).transpose()
 }
 
 /// Data, normalised for a network, with the contract's groups.

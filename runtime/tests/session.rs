@@ -196,7 +196,7 @@ fn inputs_are_normalised_and_reordered() {
                 1 => (value * (1.0 / 255.0)) / 0.25,
                 _ => value,
             };
-            assert_eq!(q, quantise(real, 0.05, -3), "pixel {pixel}, channel {c}");
+            assert_eq!(q, quantise(real, 0.05, -3, 0), "pixel {pixel}, channel {c}");
         }
         let short = quantise_input(&model, &raw[1..], &mut out);
         assert_eq!(short, Err(Error::InputLength { needed: 108, given: 107 }));

@@ -4,6 +4,7 @@
 mod bench;
 mod demo;
 mod firmware;
+mod peers;
 mod setup;
 mod sh;
 mod test;
@@ -19,6 +20,8 @@ cargo xtask <command>
   firmware          builds the firmware of boards/mps2-an386 into target/firmware
   bench             instructions of the MLPerf Tiny networks and the networks of ../shared on the emulated Cortex-M4
   seeds [N]         magnitude against the contract method on motionsense over N seeds (default 5)
+  peers [ROUNDS]    time of one inference on this host against ONNX Runtime, LiteRT, tract and rten (default 7 rounds;
+                    needs python3 and the registries of Python and Rust)
   second-opinion    the networks of ../shared through burn-candle in f32: agreement and latency
   fuzz [MINUTES]    every fuzz target for that long (default 10; needs a nightly compiler and cargo-fuzz)
   deny              licences and bans of all dependencies (needs cargo-deny)
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Some("firmware") => firmware::build().map(drop),
         Some("bench") => bench::counts(),
         Some("seeds") => number(5).and_then(bench::seeds),
+        Some("peers") => number(7).and_then(peers::peers),
         Some("second-opinion") => bench::second_opinion(),
         Some("fuzz") => number(10).and_then(test::fuzz),
         Some("deny") => test::deny(),

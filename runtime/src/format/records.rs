@@ -41,8 +41,19 @@ pub struct Header {
     pub output: u16,
     /// The target class that weights are packed for, a code of [`super::Packing`].
     pub packing: u16,
+    /// How input values are rounded, one of [`input_rounding`].
+    pub input_rounding: u16,
     /// Zero.
-    pub reserved: [u16; 17],
+    pub reserved: [u16; 16],
+}
+
+/// How values half-way between two integers become one, when inputs are quantised.
+pub mod input_rounding {
+    /// Away from zero. The steps of a calibrated image are often those of its bytes, half a step off: to the even one,
+    /// every two of them would become the same.
+    pub const HALF_AWAY: u16 = 0;
+    /// To the even one, as ONNX's QuantizeLinear does.
+    pub const HALF_EVEN: u16 = 1;
 }
 
 /// What a section holds.

@@ -1,7 +1,10 @@
 //! Verification of a file's head: the header, the section table, and that each byte of the file has its place.
 
 use super::read::records;
-use super::{CRC_START, Header, MAGIC, MAX_ARENA, SECTION_ALIGN, SectionRecord, TENSOR_ALIGN, VERSION, crc32, section};
+use super::{
+    CRC_START, Header, MAGIC, MAX_ARENA, SECTION_ALIGN, SectionRecord, TENSOR_ALIGN, VERSION, crc32, input_rounding,
+    section,
+};
 use crate::Error;
 
 /// The header, each field by itself.
@@ -27,7 +30,10 @@ pub(super) fn header(bytes: &[u8]) -> Result<&Header, Error> {
     if header.file_len as usize != bytes.len() {
         return Err(Error::FileLength { stated: header.file_len, actual: bytes.len() });
     }
-    if header.reserved != [0; 17] {
+    if header.input_rounding > input_rounding::HALF_EVEN {
+        return Err(Error::Header("an unknown rounding of inputs"));
+    }
+    if header.reserved != [0; 16] {
         return Err(Error::Header("a reserved field is not 0"));
     }
     if header.arena_len > MAX_ARENA {

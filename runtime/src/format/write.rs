@@ -45,6 +45,8 @@ pub struct FileSpec {
     pub scratch_offset: u32,
     /// The target class that `data` is packed for, a code of [`super::Packing`].
     pub packing: u16,
+    /// One of [`super::input_rounding`].
+    pub input_rounding: u16,
     /// Index of the tensor that the caller fills.
     pub input: u16,
     /// Index of the tensor that holds the result.
@@ -97,6 +99,7 @@ impl FileSpec {
             scratch_offset: self.scratch_offset,
             input: self.input,
             output: self.output,
+            input_rounding: self.input_rounding,
             ..Header::zeroed()
         };
         lay_out(&header, &sections)

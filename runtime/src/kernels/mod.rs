@@ -9,15 +9,22 @@ use crate::format::{Packing, Requant, Tile};
 pub mod cortex_m4;
 pub mod portable;
 mod weights;
+#[cfg(target_arch = "x86_64")]
+pub mod x86;
 
 pub use portable::Portable;
+#[cfg(feature = "write")]
+pub(crate) use weights::Reader;
 pub use weights::{Columns, Weights};
 
 /// The fastest kernel set of this build.
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub type Native = cortex_m4::CortexM4;
 /// The fastest kernel set of this build.
-#[cfg(not(all(target_arch = "arm", keel_dsp)))]
+#[cfg(target_arch = "x86_64")]
+pub type Native = x86::X86;
+/// The fastest kernel set of this build.
+#[cfg(not(any(all(target_arch = "arm", keel_dsp), target_arch = "x86_64")))]
 pub type Native = Portable;
 
 /// Shapes (H × W × C) and the sliding window of one operator.

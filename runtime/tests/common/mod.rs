@@ -241,6 +241,7 @@ pub fn spec() -> FileSpec {
     FileSpec {
         arena_len: 432 + 112,
         scratch_offset: 432,
+        input_rounding: 0,
         packing: 0,
         input: 0,
         output: 6,
