@@ -61,8 +61,9 @@ fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static
                 return wrong_length;
             }
             let Some(Weights::Blocks { counts, columns, .. }) = model.weights(op) else { return wrong_length };
-            let stored = counts.iter().try_fold(0usize, |n, &c| n.checked_add(c as usize));
-            if stored != Some(columns.len()) || columns.len().checked_mul(tile.bytes()) != Some(weights_len) {
+            // At most 2^31 counts below 2^16.
+            let stored = counts.iter().map(|&c| c as u64).sum::<u64>();
+            if stored != columns.len() as u64 || columns.len().checked_mul(tile.bytes()) != Some(weights_len) {
                 return wrong_length;
             }
             let ascending = match columns {
@@ -88,6 +89,8 @@ where
     counts.iter().all(|&count| {
         let Some((row, rest)) = columns.split_at_checked(count as usize) else { return false };
         columns = rest;
-        row.windows(2).all(|w| w[0] < w[1]) && row.last().is_none_or(|&last| usize::from(last) < across)
+        // All of them whatever is found, so that the loop is one over vectors.
+        let pairs = row.iter().zip(row.get(1..).unwrap_or_default());
+        pairs.fold(0u8, |falls, (a, b)| falls | (a >= b) as u8) == 0 && row.last().is_none_or(|&last| usize::from(last) < across)
     })
 }
