@@ -194,3 +194,27 @@ fn the_monitor_raises_an_alarm_only_for_the_group_that_went_bad() {
     assert!(matches!(&bad[..], [(group, at)] if group == "site=ankle" && *at > 300), "{bad:?}");
     desk.refused(&format!("{stream} --degrade site=hip"), &["site=hip", "site=ankle"]);
 }
+
+#[test]
+fn a_signed_file_is_trusted_and_a_changed_one_is_not() {
+    let desk = Desk::with_network();
+    desk.run("compile model.onnx --data set.npz -o model.keel");
+    desk.run("keygen -o release.key");
+    desk.refused("keygen -o release.key", &["release.key", "move the old key away"]);
+    desk.run("keygen -o other.key");
+    desk.run("sign model.keel --key release.key -o signed.keel");
+    assert!(desk.run("verify signed.keel --key release.key.pub").contains("signed with this key"));
+    desk.refused("verify model.keel --key release.key.pub", &["model.keel", "not signed"]);
+    desk.refused("verify signed.keel --key other.key.pub", &["signed.keel", "another key"]);
+    desk.refused("sign model.keel --key model.onnx -o x.keel", &["model.onnx"]);
+    // The secret key is not the public one.
+    desk.refused("verify signed.keel --key release.key", &["another key"]);
+    let mut changed = desk.read("signed.keel");
+    let last = changed.len() - 97;
+    changed[last] ^= 1;
+    repair(&mut changed);
+    desk.write("changed.keel", &changed);
+    desk.refused("verify changed.keel --key release.key.pub", &["changed.keel", "changed after it was signed"]);
+    // A signature takes nothing from what a file is.
+    assert_eq!(desk.json("inspect signed.keel")["macs"], desk.json("inspect model.keel")["macs"]);
+}

@@ -136,7 +136,7 @@ impl<'m, 'a> FloatSession<'m, 'a> {
                 op::SLICE => {
                     float::slice(x.shape(), output, [at[0], at[1], op.groups as usize], clip, values, out);
                 }
-                op::PAD => float::pad(x.shape(), output, at, clip, values, out),
+                op::PAD => float::pad(x.shape(), output, at, *model.floats(op).first()?, clip, values, out),
                 _ => return None,
             }
         }

@@ -46,18 +46,18 @@ extern crate std;
 #[cfg(feature = "map")]
 pub mod cast;
 mod error;
+#[cfg(feature = "float")]
+mod float_session;
 pub mod format;
 pub mod kernels;
 pub mod monitor;
 pub mod preprocess;
 pub mod quant;
-#[cfg(feature = "float")]
-mod float_session;
 mod session;
 pub mod strips;
 
 pub use error::Error;
-pub use format::Model;
 #[cfg(feature = "float")]
 pub use float_session::FloatSession;
+pub use format::Model;
 pub use session::{Aligned, Arena, Session};

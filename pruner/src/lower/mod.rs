@@ -6,6 +6,7 @@
 
 mod cost;
 mod extras;
+mod float;
 mod memory;
 pub mod plan;
 mod program;
@@ -17,13 +18,14 @@ mod tests;
 
 pub use cost::{Cost, cost};
 pub use extras::{Certificate, Extras, Floor, GroupCertificate, MonitorPlan};
+pub use float::lower_float;
 pub use target::Target;
 
 use crate::error::{Context, Error, Result};
 use crate::quant::{QGraph, QNode, QOp, QWeights};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::pack::{Form, fold_offset, pack};
-use evenkeel_runtime::format::{FileSpec, OpRecord, Requant, op};
+use evenkeel_runtime::format::{Dtype, FileSpec, OpRecord, Requant, op};
 use program::of_quantised;
 use skeleton::{Skeleton, skeleton};
 
@@ -52,7 +54,8 @@ impl Lowered {
 /// number, likelihood ratios that would alarm without cause).
 pub fn lower(q: &QGraph, extras: &Extras, target: Target) -> Result<Lowered> {
     let items = of_quantised(q);
-    let Skeleton { mut spec, program, data_len, .. } = skeleton(&items, q.output, q.input_norm.len(), extras, target)?;
+    let Skeleton { mut spec, program, data_len, .. } =
+        skeleton(&items, q.output, q.input_norm.len(), extras, target, Dtype::Int8)?;
     spec.input_channels.clone_from(&q.input_norm);
     spec.input_rounding = q.input_rounding;
     spec.data = vec![0; data_len];

@@ -3,7 +3,7 @@
 
 use crate::graph::{Axis, Graph, Op, Shape, Window};
 use crate::quant::fuse::{Step, Steps, whole};
-use crate::quant::{QGraph, QOp};
+use crate::quant::{QGraph, QNode, QOp};
 
 /// An operation, by shape.
 pub(super) struct Item<'a> {
@@ -11,6 +11,8 @@ pub(super) struct Item<'a> {
     pub kind: Kind,
     pub inputs: &'a [usize],
     pub shape: Shape,
+    /// Whether a sum can be computed with it: there are bounds for one of the two only where they are integers.
+    pub takes_sum: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,10 +35,15 @@ pub(super) enum Kind {
     /// Rows above, columns to the left.
     Pad([usize; 2]),
     Concat,
+    /// A function of one value in f32: its code, and how many parameters it has.
+    Activation {
+        function: u16,
+        parameters: usize,
+    },
 }
 
 /// The items of a quantised network.
-pub(super) fn of_quantised(q: &QGraph) -> Vec<Item<'_>> {
+pub(super) fn of_quantised<'q>(q: &'q QGraph) -> Vec<Item<'q>> {
     let kind = |op: &QOp| match op {
         QOp::Input => Kind::Input,
         QOp::Conv { window, groups, .. } => Kind::Conv { window: *window, groups: *groups },
@@ -52,7 +59,14 @@ pub(super) fn of_quantised(q: &QGraph) -> Vec<Item<'_>> {
         QOp::Pad(first) => Kind::Pad(*first),
         QOp::Concat => Kind::Concat,
     };
-    q.nodes.iter().map(|n| Item { name: &n.name, kind: kind(&n.op), inputs: &n.inputs, shape: n.shape }).collect()
+    let item = |QNode { name, op, inputs, shape, .. }: &'q QNode| Item {
+        name,
+        kind: kind(op),
+        inputs,
+        shape: *shape,
+        takes_sum: true,
+    };
+    q.nodes.iter().map(item).collect()
 }
 
 /// The items that a graph will have when it is quantised.
@@ -82,7 +96,7 @@ pub(super) fn of_steps<'a>(graph: &'a Graph, steps: &'a Steps) -> Vec<Item<'a>> 
             // Nothing else becomes a step.
             Op::Input | Op::BatchNorm(_) | Op::Flatten => Kind::Input,
         };
-        Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape }
+        Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape, takes_sum: true }
     };
     steps.steps.iter().map(item).collect()
 }
@@ -205,7 +219,7 @@ fn sums(items: &[Item], readers: &[usize], places: &[Option<(usize, usize)>]) ->
         let [a, b] = [item.inputs[0], item.inputs[1]];
         let (later, second) = if b > a { (b, true) } else { (a, false) };
         let weighted = matches!(items[later].kind, Kind::Conv { .. } | Kind::Linear);
-        if a != b && weighted && readers[later] == 1 && items[later].shape == item.shape {
+        if a != b && weighted && items[later].takes_sum && readers[later] == 1 && items[later].shape == item.shape {
             sums[later] = Some(Sum { item: i, second });
         }
     }

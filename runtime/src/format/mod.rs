@@ -24,13 +24,13 @@ mod write;
 
 pub use crc::crc32;
 pub use dtype::Dtype;
-pub(crate) use verify_weights::matrix_size;
 pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::Model;
 pub use records::*;
 #[cfg(feature = "write")]
 pub use repack::repack;
 pub use repair::repair;
+pub(crate) use verify_weights::matrix_size;
 #[cfg(feature = "write")]
 pub use write::{FileSpec, Names};
 

@@ -5,8 +5,8 @@ use core::str;
 use bytemuck::{Pod, cast_slice, try_cast_slice};
 
 use super::{
-    CertificateGroup, CertificateHead, Dtype, FloorRecord, Header, InputChannel, MonitorHead, NameRef, OpRecord, Packing,
-    Requant, Signature, TensorRecord, encoding, op, verify,
+    CertificateGroup, CertificateHead, Dtype, FloorRecord, Header, InputChannel, MonitorHead, NameRef, OpRecord,
+    Packing, Requant, Signature, TensorRecord, encoding, op, verify,
 };
 use crate::Error;
 use crate::kernels::{Columns, Weights};
@@ -62,6 +62,11 @@ impl<'a> Model<'a> {
     /// Elements of arena that a session needs: bytes, or f32 in float models.
     pub fn arena_len(&self) -> usize {
         self.header.arena_len as usize
+    }
+
+    /// Bytes of arena that a session needs.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena_len() * self.dtype.arena_bytes()
     }
 
     /// The signature that the file carries. That it is there proves nothing: see `signature` (feature `sign`).

@@ -171,7 +171,7 @@ pub mod op {
     /// The pixels and channels of a box of the input: its first row and column in `pad`, its first channel in
     /// `groups`.
     pub const SLICE: u16 = 12;
-    /// The input with a border of the input's zero point: `pad` pixels above and to the left.
+    /// The input with a border of the input's zero point (in float models: of the one number at `requant`): `pad` pixels above and to the left.
     pub const PAD: u16 = 13;
     /// A function of each value, see [`super::function`]; only in float models.
     pub const ACTIVATION: u16 = 14;

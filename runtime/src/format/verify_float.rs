@@ -21,6 +21,7 @@ pub(super) fn content(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<
     let (weights, numbers) = match op.code {
         op::LUT => return Err("only int8 models have tables"),
         op::AVG_POOL if op.groups > 1 => return Err("has no groups"),
+        op::PAD => (0, 1),
         op::ACTIVATION => (0, function::parameters(op.groups).ok_or("an unknown function")?),
         code if has_weights(code) => {
             (outputs.saturating_mul(taps).saturating_mul(model.dtype.weight_bytes()), op.out_channels)
@@ -34,7 +35,9 @@ pub(super) fn content(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<
         return Err("weights must lie in the data section at a multiple of 4");
     }
     if op.requant_len != numbers {
-        return Err("needs one bias per output channel, or the parameters of its function, or none");
+        return Err(
+            "needs one bias per output channel, or the parameters of its function, or the value of its border, or none",
+        );
     }
     let Some(numbers) = records::<f32>(model.data, op.requant, numbers) else {
         return Err("biases and parameters must lie in the data section at a multiple of 4");

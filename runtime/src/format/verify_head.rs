@@ -2,8 +2,8 @@
 
 use super::read::records;
 use super::{
-    CRC_START, Dtype, Header, MAGIC, MAX_ARENA, SECTION_ALIGN, SectionRecord, TENSOR_ALIGN, VERSION, crc32, input_rounding,
-    section,
+    CRC_START, Dtype, Header, MAGIC, MAX_ARENA, SECTION_ALIGN, SectionRecord, TENSOR_ALIGN, VERSION, crc32,
+    input_rounding, section,
 };
 use crate::Error;
 

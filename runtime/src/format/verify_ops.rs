@@ -91,7 +91,9 @@ fn shapes(op: &OpRecord, x: &TensorRecord, b: Option<&TensorRecord>, y: &TensorR
         {
             return Err("the tensors of a product must have one shape, or the second one value per channel");
         }
-        op::LUT | op::SOFTMAX | op::ACTIVATION if !whole || x.c != written => return Err("input and output shapes differ"),
+        op::LUT | op::SOFTMAX | op::ACTIVATION if !whole || x.c != written => {
+            return Err("input and output shapes differ");
+        }
         op::ADD | op::MUL | op::LUT | op::SOFTMAX | op::ACTIVATION => {}
         op::RESIZE => {
             let by = op.stride.map(u32::from);

@@ -1,7 +1,7 @@
 //! Convolutions: a few filters at a time meet every window.
 
-use super::dot::{ROWS, Sums};
 use super::Layer;
+use super::dot::{ROWS, Sums};
 use crate::kernels::Geometry;
 use crate::kernels::portable::Window;
 

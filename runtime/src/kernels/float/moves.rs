@@ -20,9 +20,9 @@ pub fn slice(input: [usize; 3], output: [usize; 3], first: [usize; 3], clip: Cli
     }
 }
 
-/// The input inside a border of zeros, of `pad` pixels above and to the left.
-pub fn pad(input: [usize; 3], output: [usize; 3], pad: [usize; 2], clip: Clip, x: &[f32], y: &mut [f32]) {
-    y.fill(clip.apply(0.0));
+/// The input inside a border of `value`, of `pad` pixels above and to the left.
+pub fn pad(input: [usize; 3], output: [usize; 3], pad: [usize; 2], value: f32, clip: Clip, x: &[f32], y: &mut [f32]) {
+    y.fill(clip.apply(value));
     for (row, x) in x.chunks_exact(input[1] * input[2]).enumerate() {
         copy(clip, x, &mut y[((row + pad[0]) * output[1] + pad[1]) * output[2]..][..x.len()]);
     }
