@@ -32,6 +32,7 @@ mod conv_blocks;
 mod conv_rows;
 mod conv_tiles;
 mod depthwise;
+mod depthwise3;
 mod elementwise;
 mod linear;
 mod linear_blocks;
@@ -53,7 +54,7 @@ impl Kernels for CortexM4 {
     }
 
     fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
-        match depthwise::depthwise(g, l, x, y) {
+        match depthwise3::depthwise(g, l, x, y).or_else(|| depthwise::depthwise(g, l, x, y)) {
             Some(()) => narrow(y, l.lo, l.hi),
             None => Portable::depthwise(g, l, x, y, scratch),
         }

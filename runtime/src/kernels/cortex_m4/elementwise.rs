@@ -22,6 +22,7 @@ struct Sum {
 }
 
 /// `None` when there is too little for this kernel; nothing is written then.
+#[inline(never)]
 pub fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) -> Option<()> {
     let n = y.len();
     // Two 16-bit multipliers are one operand; larger ones are left to the portable kernel.
@@ -96,6 +97,7 @@ unsafe extern "C" fn sum(sum: Sum) {
 }
 
 /// Maximum over the valid taps.
+#[inline(never)]
 pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
     let channels = g.output[2];
     for (position, y) in y.chunks_exact_mut(channels).enumerate() {
