@@ -37,6 +37,7 @@ mod elementwise;
 mod linear;
 mod linear_blocks;
 mod linear_tiles;
+mod pools;
 
 /// The Cortex-M4 kernel set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,8 +80,19 @@ impl Kernels for CortexM4 {
         }
     }
 
+    fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) {
+        match elementwise::add_onto(p, a, y) {
+            Some(()) => narrow(y, p.lo, p.hi),
+            None => Portable::add_onto(p, a, y),
+        }
+    }
+
     fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
-        elementwise::max_pool(g, x, y);
+        pools::max_pool(g, x, y);
+    }
+
+    fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i8]) {
+        pools::avg_pool(g, l, count_base, x, y).unwrap_or_else(|| Portable::avg_pool(g, l, count_base, x, y));
     }
 }
 
