@@ -110,6 +110,10 @@ impl Packing {
                 let pixels = output[0].saturating_mul(output[1]).min(MAX_PIXELS);
                 up_to(column, 64).saturating_mul(pixels)
             }
+            // The vector, filled up to whole blocks.
+            (op::LINEAR, Packing::Mve) if matches!(op.encoding, encoding::BLOCKS8 | encoding::BLOCKS16) => {
+                up_to(input.iter().fold(1, |n: usize, d| n.saturating_mul(*d)), 16)
+            }
             (op::LINEAR, Packing::Sdot | Packing::Vnni) => {
                 up_to(input.iter().fold(1, |n: usize, d| n.saturating_mul(*d)), 64)
             }
