@@ -52,7 +52,7 @@ fn run<K: Kernels>(model: &Model) -> Result<Timed, Box<dyn Error>> {
     let mut arena = vec![0u64; model.arena_len().div_ceil(8)];
     let mut session = Session::<K>::with_kernels(model, bytemuck::cast_slice_mut(&mut arena))?;
     let micros = |d: Duration| d.as_nanos() as f64 / 1000.0;
-    let mut input = |session: &mut Session<K>| {
+    let input = |session: &mut Session<K>| {
         session.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i * 37 % 251) as u8 as i8);
     };
     let (mut totals, mut layers) = (Vec::new(), vec![f64::INFINITY; model.ops().len()]);
