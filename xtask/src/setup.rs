@@ -17,7 +17,8 @@ pub enum Compiler {
 /// Everything that `test` and `demo` need.
 pub fn all() -> Result<()> {
     emulator()?;
-    compiler().map(drop)
+    compiler()?;
+    crate::aarch64::setup()
 }
 
 /// Makes sure that there is a `qemu-system-arm`.
@@ -58,7 +59,7 @@ pub fn compiler() -> Result<Compiler> {
     Ok(Compiler::Debian(linker))
 }
 
-fn apt(packages: &[&str]) -> Result<()> {
+pub fn apt(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     let root = output(cmd("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     let how = format!("apt-get update && apt-get install -y {list}");

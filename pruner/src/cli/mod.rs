@@ -109,6 +109,8 @@ enum Target {
     Host,
     /// The emulated Cortex-M4; its results are compared with this machine's, byte for byte
     CortexM4,
+    /// An emulated AArch64 core (bench only); likewise
+    Aarch64,
 }
 
 /// The firmware that the emulated device runs.

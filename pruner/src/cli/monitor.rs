@@ -97,6 +97,10 @@ impl Simulate {
         let log = match self.target {
             Target::Host => Vec::new(),
             Target::CortexM4 => self.emulated(file.bytes(), &stream, &states)?,
+            Target::Aarch64 => {
+                return Err(Error::new("the monitor is not simulated on aarch64")
+                    .help("take --target host: it counts the same"));
+            }
         };
         self.print(&model, &states, total, &log)
     }
