@@ -9,6 +9,8 @@ use std::process::Command;
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 const GCC: &str = "aarch64-linux-gnu-gcc";
 const QEMU: &str = "qemu-aarch64";
+/// The environment variable that tells the `evenkeel` command where the program is.
+pub const VARIABLE: &str = "EVENKEEL_AARCH64";
 /// Cores without dot products, with them, and with matrix products besides.
 const CORES: [&str; 3] = ["cortex-a53", "cortex-a76", "max"];
 /// Versions of the plugin interface that the plugin's few calls are part of, of which an emulator takes some.

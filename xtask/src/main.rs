@@ -18,7 +18,7 @@ cargo xtask <command>
   demo              set-up, then the whole chain on synthetic data: train, prune under a contract, verdict,
                     report, the firmware in the emulator with its monitor
   test              set-up, then formatting, lints, docs, and every test, emulated firmware included
-  firmware          builds the firmware of boards/mps2-an386 and the program of boards/aarch64 into target/firmware
+  firmware          builds the firmware of both emulated boards and the program for AArch64 into target/firmware
   aarch64           builds that program and runs the runtime's tests on three emulated AArch64 cores
   bench             instructions of the MLPerf Tiny networks and the networks of ../shared on the emulated Cortex-M4
   seeds [N]         magnitude against the contract method on motionsense over N seeds (default 5)

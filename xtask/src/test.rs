@@ -13,14 +13,10 @@ pub fn test() -> Result<()> {
     run(cmd("cargo").args(["fmt", "--all", "--check"]))?;
     run(cmd("cargo").args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cmd("cargo").args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    let elf = firmware::build()?;
-    let program = aarch64::build()?;
+    let mut programs = firmware::build()?;
+    programs.push((aarch64::VARIABLE, aarch64::build()?));
     let tests = if has("cargo-nextest", "--version") { &["nextest", "run"][..] } else { &["test"][..] };
-    run(cmd("cargo")
-        .args(tests)
-        .args(["--locked", "--workspace"])
-        .env("EVENKEEL_FIRMWARE", &elf)
-        .env("EVENKEEL_AARCH64", &program))?;
+    run(cmd("cargo").args(tests).args(["--locked", "--workspace"]).envs(programs))?;
     if tests[0] == "nextest" {
         run(cmd("cargo").args(["test", "--locked", "--workspace", "--doc"]))?;
     }
