@@ -306,7 +306,7 @@ fn every_byte_of_a_file_has_one_place() {
 
     let names = entry(3);
     let gap = (names.offset + names.len) as usize;
-    assert!(gap % 64 != 0, "there is a gap");
+    assert!(!gap.is_multiple_of(64), "there is a gap");
     let mut between = file.clone();
     between[gap] = 1;
     let error = Error::Section { kind: section::CONTRACT, fault: "the bytes before it are not 0" };
@@ -387,7 +387,8 @@ fn the_time_of_verification_is_limited() {
         let mut spec = one_operator([4096, 1, 1], op);
         let (tensor, op) = (spec.tensors[1], spec.ops[0]);
         let count = if cfg!(miri) { 3 } else { MAX_RECORDS as u32 };
-        (spec.tensors.truncate(1), spec.ops.clear());
+        spec.tensors.truncate(1);
+        spec.ops.clear();
         spec.tensors[0].offset = places[0];
         for i in 0..count - 1 {
             spec.tensors[i as usize].last_op = i;

@@ -91,6 +91,7 @@ where
         columns = rest;
         // All of them whatever is found, so that the loop is one over vectors.
         let pairs = row.iter().zip(row.get(1..).unwrap_or_default());
-        pairs.fold(0u8, |falls, (a, b)| falls | (a >= b) as u8) == 0 && row.last().is_none_or(|&last| usize::from(last) < across)
+        pairs.fold(0u8, |falls, (a, b)| falls | (a >= b) as u8) == 0
+            && row.last().is_none_or(|&last| usize::from(last) < across)
     })
 }
