@@ -30,6 +30,7 @@ mod verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evenkeel::contract::InputNorm;
 use evenkeel::error::{Error, Result};
+use evenkeel_emulator::Board;
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::{CertificateGroup, FloorRecord, verdict_name};
 use evenkeel_runtime::monitor::ONE_Q26;
@@ -116,13 +117,26 @@ enum Target {
     Host,
     /// The emulated Cortex-M4; its results are compared with this machine's, byte for byte
     CortexM4,
+    /// The emulated Cortex-M55 with Helium; likewise
+    CortexM55,
+}
+
+impl Target {
+    /// The board that is emulated; `None` on this machine.
+    fn board(self) -> Option<Board> {
+        match self {
+            Target::Host => None,
+            Target::CortexM4 => Some(Board::Mps2An386),
+            Target::CortexM55 => Some(Board::Mps3An547),
+        }
+    }
 }
 
 /// The firmware that the emulated device runs.
-fn firmware() -> Result<PathBuf> {
-    evenkeel_emulator::find_firmware().ok_or_else(|| {
+fn firmware(board: Board) -> Result<PathBuf> {
+    board.find_firmware().ok_or_else(|| {
         Error::new("the firmware for the emulator is not built")
-            .help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE")
+            .help(format!("run `cargo xtask firmware`, or set {}", board.variable()))
     })
 }
 

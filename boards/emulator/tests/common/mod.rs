@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use bytemuck::bytes_of;
-use evenkeel_emulator::{Error, Job, Outcome, find_firmware, run};
+use evenkeel_emulator::{Board, Error, Job, Outcome, run};
 use evenkeel_runtime::format::pack::{Form, pack};
 use evenkeel_runtime::format::{FileSpec, OpRecord, Packing, Requant, TensorRecord, encoding, op};
 use evenkeel_runtime::kernels::Portable;
@@ -58,8 +58,8 @@ pub fn host(sample: &Sample, inputs: &[i8]) -> Vec<i8> {
 
 impl Sample {
     /// A job with these inputs; [`device`] knows the firmware.
-    pub fn job<'a>(&'a self, inputs: &'a [i8]) -> Job<'a> {
-        Job { firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
+    pub fn job<'a>(&'a self, board: Board, inputs: &'a [i8]) -> Job<'a> {
+        Job { board, firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
     }
 }
 
@@ -104,7 +104,7 @@ impl Sample {
 
 /// What the device makes of a job; `None` (and a plain line) where there is no emulator or no firmware.
 pub fn device(job: &Job) -> Option<Result<Outcome, Error>> {
-    let Some(firmware) = find_firmware() else {
+    let Some(firmware) = job.board.find_firmware() else {
         println!("skipped: no firmware; build it with `cargo xtask firmware`");
         return None;
     };
