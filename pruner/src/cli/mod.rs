@@ -17,6 +17,7 @@ mod bench;
 mod compile;
 mod inspect;
 mod monitor;
+mod patterns;
 mod prune;
 mod report;
 mod run;
@@ -47,6 +48,7 @@ enum Command {
     Train(train::Train),
     Inspect(inspect::Inspect),
     Audit(audit::Audit),
+    Patterns(patterns::Patterns),
     Prune(prune::Prune),
     Compile(compile::Compile),
     Verify(verify::Verify),
@@ -65,6 +67,7 @@ impl Cli {
             Command::Train(c) => c.run().map(done),
             Command::Inspect(c) => c.run().map(done),
             Command::Audit(c) => c.run().map(done),
+            Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Compile(c) => c.run().map(done),
             Command::Verify(c) => c.run(),

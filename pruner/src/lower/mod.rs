@@ -6,6 +6,7 @@
 
 mod cost;
 mod extras;
+pub mod forecast;
 mod forms;
 mod memory;
 pub mod pays;
@@ -26,7 +27,7 @@ use crate::error::{Context, Error, Result};
 use crate::quant::{QGraph, QNode, QOp, QWeights};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::pack::{Packed, fold_offset};
-use evenkeel_runtime::format::{FileSpec, OpRecord, Requant, op};
+use evenkeel_runtime::format::{FileSpec, OpRecord, Requant};
 use program::of_quantised;
 use skeleton::{Skeleton, skeleton};
 
