@@ -1,7 +1,8 @@
 //! Measurements that end up in `benches/README.md`: each command prints the table as Markdown.
 
+use crate::firmware::{self, Firmware};
+use crate::setup;
 use crate::sh::{Result, cmd, output, root, run, shared, target};
-use crate::{firmware, setup};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,7 @@ pub const BYTES: &[&str] = &["--scale", "0.003921569", "--mean", "0.5", "--std",
 
 struct Bench {
     evenkeel: PathBuf,
-    firmware: PathBuf,
+    firmware: Firmware,
     dir: PathBuf,
     shared: PathBuf,
 }
@@ -41,7 +42,7 @@ impl Bench {
 
     fn json(&self, args: &[&str]) -> Result<Value> {
         let mut c = cmd(&self.evenkeel);
-        let text = output(c.env("EVENKEEL_FIRMWARE", &self.firmware).args(args).arg("--json"))?;
+        let text = output(c.envs(self.firmware.clone()).args(args).arg("--json"))?;
         serde_json::from_str(&text).map_err(|e| format!("{}: {e}", args.join(" ")))
     }
 

@@ -17,7 +17,7 @@ cargo xtask <command>
   demo              set-up, then the whole chain on synthetic data: train, prune under a contract, verdict,
                     report, the firmware in the emulator with its monitor
   test              set-up, then formatting, lints, docs, and every test, emulated firmware included
-  firmware          builds the firmware of boards/mps2-an386 into target/firmware
+  firmware          builds the firmware of both emulated boards into target/firmware
   bench             instructions of the MLPerf Tiny networks and the networks of ../shared on the emulated Cortex-M4
   seeds [N]         magnitude against the contract method on motionsense over N seeds (default 5)
   peers [ROUNDS]    time of one inference on this host against ONNX Runtime, LiteRT, tract and rten (default 7 rounds;

@@ -13,9 +13,9 @@ pub fn test() -> Result<()> {
     run(cmd("cargo").args(["fmt", "--all", "--check"]))?;
     run(cmd("cargo").args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cmd("cargo").args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    let elf = firmware::build()?;
+    let firmware = firmware::build()?;
     let tests = if has("cargo-nextest", "--version") { &["nextest", "run"][..] } else { &["test"][..] };
-    run(cmd("cargo").args(tests).args(["--locked", "--workspace"]).env("EVENKEEL_FIRMWARE", &elf))?;
+    run(cmd("cargo").args(tests).args(["--locked", "--workspace"]).envs(firmware))?;
     if tests[0] == "nextest" {
         run(cmd("cargo").args(["test", "--locked", "--workspace", "--doc"]))?;
     }

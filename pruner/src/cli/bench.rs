@@ -1,11 +1,11 @@
-//! `evenkeel bench`: time on this host, or instructions on the emulated Cortex-M4.
+//! `evenkeel bench`: time on this host, or instructions on an emulated microcontroller.
 
 use super::{Target, firmware, print_json, thousands};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use evenkeel::chain;
 use evenkeel::error::{Context, Error, Result};
-use evenkeel_emulator::Job;
+use evenkeel_emulator::{Board, Job};
 use evenkeel_runtime::cast::MappedFile;
 use evenkeel_runtime::kernels::{Native, Portable};
 use evenkeel_runtime::preprocess::quantise_input;
@@ -50,9 +50,9 @@ impl Bench {
         let file = MappedFile::open(&self.model).at(&self.model)?;
         let model = chain::open(file.bytes(), &self.model)?;
         let inputs = self.inputs(&model)?;
-        let mut out = match self.target {
-            Target::Host => host(&model, &inputs, self.portable)?,
-            Target::CortexM4 => self.emulated(&model, file.bytes(), &inputs)?,
+        let mut out = match self.target.board() {
+            None => host(&model, &inputs, self.portable)?,
+            Some(board) => self.emulated(board, &model, file.bytes(), &inputs)?,
         };
         out["arena"] = json!(model.arena_len());
         out["bytes"] = json!(model.file_len());
@@ -76,10 +76,10 @@ impl Bench {
         Ok(out)
     }
 
-    fn emulated(&self, model: &Model, bytes: &[u8], inputs: &[i8]) -> Result<Value> {
-        let firmware = firmware()?;
-        let job =
-            Job { firmware: &firmware, model: bytes, inputs, labels: None, groups: None, portable: self.portable };
+    fn emulated(&self, board: Board, model: &Model, bytes: &[u8], inputs: &[i8]) -> Result<Value> {
+        let firmware = firmware(board)?;
+        let portable = self.portable;
+        let job = Job { board, firmware: &firmware, model: bytes, inputs, labels: None, groups: None, portable };
         let outcome = evenkeel_emulator::run(&job).map_err(Error::new)?;
         let host = host_outputs(model, inputs)?;
         if outcome.outputs != host {
@@ -92,8 +92,8 @@ impl Bench {
         }
         let n = outcome.inferences.max(1) as u64;
         Ok(json!({
-            "target": "cortex-m4", "unit": "instructions", "total": outcome.total_instructions / n,
-            "kernels": if self.portable { "portable" } else { "cortex-m4" },
+            "target": board.processor(), "unit": "instructions", "total": outcome.total_instructions / n,
+            "kernels": if portable { "portable" } else { board.processor() },
             "inferences": n, "equal_bytes": true,
             "layers": layers(model, |i| outcome.layers[i] / n),
         }))

@@ -16,11 +16,14 @@ mod audit;
 mod bench;
 mod compile;
 mod inspect;
+mod key;
+mod keygen;
 mod monitor;
 mod patterns;
 mod prune;
 mod report;
 mod run;
+mod sign;
 mod synth;
 mod train;
 mod verify;
@@ -28,6 +31,7 @@ mod verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evenkeel::contract::InputNorm;
 use evenkeel::error::{Error, Result};
+use evenkeel_emulator::Board;
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::{CertificateGroup, FloorRecord, verdict_name};
 use evenkeel_runtime::monitor::ONE_Q26;
@@ -56,6 +60,8 @@ enum Command {
     Bench(bench::Bench),
     Report(report::Report),
     Monitor(monitor::Monitor),
+    Keygen(keygen::Keygen),
+    Sign(sign::Sign),
 }
 
 impl Cli {
@@ -75,6 +81,8 @@ impl Cli {
             Command::Bench(c) => c.run().map(done),
             Command::Report(c) => c.run().map(done),
             Command::Monitor(c) => c.run().map(done),
+            Command::Keygen(c) => c.run().map(done),
+            Command::Sign(c) => c.run().map(done),
         }
     }
 }
@@ -112,13 +120,26 @@ enum Target {
     Host,
     /// The emulated Cortex-M4; its results are compared with this machine's, byte for byte
     CortexM4,
+    /// The emulated Cortex-M55 with Helium; likewise
+    CortexM55,
+}
+
+impl Target {
+    /// The board that is emulated; `None` on this machine.
+    fn board(self) -> Option<Board> {
+        match self {
+            Target::Host => None,
+            Target::CortexM4 => Some(Board::Mps2An386),
+            Target::CortexM55 => Some(Board::Mps3An547),
+        }
+    }
 }
 
 /// The firmware that the emulated device runs.
-fn firmware() -> Result<PathBuf> {
-    evenkeel_emulator::find_firmware().ok_or_else(|| {
+fn firmware(board: Board) -> Result<PathBuf> {
+    board.find_firmware().ok_or_else(|| {
         Error::new("the firmware for the emulator is not built")
-            .help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE")
+            .help(format!("run `cargo xtask firmware`, or set {}", board.variable()))
     })
 }
 

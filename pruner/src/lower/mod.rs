@@ -69,6 +69,7 @@ pub fn lower_as(q: &QGraph, extras: &Extras, target: Target, forms: Forms) -> Re
     let items = of_quantised(q, &stored);
     let Skeleton { mut spec, program, data_len, .. } = skeleton(&items, q.output, q.input_norm.len(), extras, target)?;
     spec.input_channels.clone_from(&q.input_norm);
+    spec.input_rounding = q.input_rounding;
     spec.data = vec![0; data_len];
     for (record, &item) in spec.tensors.iter_mut().zip(&program.tensors) {
         (record.scale, record.zero) = (q.nodes[item].out.scale, q.nodes[item].out.zero.into());

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use bytemuck::bytes_of;
-use evenkeel_emulator::{Error, Job, Outcome, find_firmware, run};
-use evenkeel_runtime::format::{FileSpec, OpRecord, Packing, Requant, TensorRecord, op};
+use evenkeel_emulator::{Board, Error, Job, Outcome, run};
+use evenkeel_runtime::format::pack::{Form, pack};
+use evenkeel_runtime::format::{FileSpec, OpRecord, Packing, Requant, TensorRecord, encoding, op};
 use evenkeel_runtime::kernels::Portable;
 use evenkeel_runtime::{Model, Session};
 
@@ -57,14 +58,53 @@ pub fn host(sample: &Sample, inputs: &[i8]) -> Vec<i8> {
 
 impl Sample {
     /// A job with these inputs; [`device`] knows the firmware.
-    pub fn job<'a>(&'a self, inputs: &'a [i8]) -> Job<'a> {
-        Job { firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
+    pub fn job<'a>(&'a self, board: Board, inputs: &'a [i8]) -> Job<'a> {
+        Job { board, firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
+    }
+}
+
+impl Sample {
+    /// The same convolution or linear operator in another packing; with [`Form::Blocks`] `zero` chooses the tiles
+    /// (row, column) that become zero.
+    pub fn packed(&self, packing: Packing, form: Form, mut zero: impl FnMut(usize, usize) -> bool) -> Sample {
+        let mut spec = self.spec.clone();
+        let (input, output) = (spec.tensors[0], spec.tensors[spec.output as usize]);
+        let record = spec.ops.last_mut().expect("an operator");
+        let outputs = record.out_channels as usize;
+        let taps = record.weights_len as usize / outputs;
+        let mut weights: Vec<i8> = spec.data[..record.weights_len as usize].iter().map(|&w| w as i8).collect();
+        if form == Form::Blocks {
+            let tile = packing.tile(record.code, encoding::BLOCKS8);
+            let [down, across] = tile.count(outputs, taps);
+            let zeros: Vec<bool> = (0..down * across).map(|i| zero(i / across, i % across)).collect();
+            for (i, w) in weights.iter_mut().enumerate() {
+                if zeros[i / taps / tile.rows * across + i % taps / tile.step] {
+                    *w = 0;
+                }
+            }
+        }
+        let packed = pack(&weights, taps, packing, record.code, form).expect(&self.name);
+        let requant = spec.data[record.requant as usize..].to_vec();
+        spec.data = packed.weights.iter().map(|&w| w as u8).collect();
+        record.encoding = packed.encoding;
+        record.weights_len = spec.data.len() as u32;
+        record.index = spec.data.len() as u32;
+        record.index_len = packed.index.len() as u32;
+        spec.data.extend(packed.index);
+        spec.data.resize(spec.data.len().next_multiple_of(4), 0);
+        record.requant = spec.data.len() as u32;
+        spec.data.extend(requant);
+        spec.packing = packing as u16;
+        let scratch = packing.scratch_len(record, input.shape(), output.shape());
+        spec.arena_len = spec.scratch_offset + scratch.next_multiple_of(4) as u32;
+        let name = format!("{} {} {form:?}", self.name, packing.name());
+        Sample { name, file: spec.to_bytes(), spec, ..*self }
     }
 }
 
 /// What the device makes of a job; `None` (and a plain line) where there is no emulator or no firmware.
 pub fn device(job: &Job) -> Option<Result<Outcome, Error>> {
-    let Some(firmware) = find_firmware() else {
+    let Some(firmware) = job.board.find_firmware() else {
         println!("skipped: no firmware; build it with `cargo xtask firmware`");
         return None;
     };
