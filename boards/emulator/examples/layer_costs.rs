@@ -32,6 +32,8 @@ fn main() -> Result<(), Error> {
         ("VWW pointwise 8 to 16 on 48x48", sliding(r, Sliding::Conv(16), [48, 48, 8], Window::of(1, 1))),
         ("VWW pointwise 128 to 128 on 6x6", sliding(r, Sliding::Conv(128), [6, 6, 128], Window::of(1, 1))),
         ("VWW depthwise 3x3x8 on 48x48", sliding(r, Sliding::Depthwise, [48, 48, 8], three)),
+        ("VWW depthwise 3x3x16 on 48x48/2", sliding(r, Sliding::Depthwise, [48, 48, 16], three.stride(2, 2))),
+        ("VWW depthwise 3x3x128 on 6x6", sliding(r, Sliding::Depthwise, [6, 6, 128], three)),
         ("AD linear 640 to 128", linear(r, 640, 128)),
         ("AD linear 8 to 128", linear(r, 8, 128)),
         ("linear 64 to 12", linear(r, 64, 12)),

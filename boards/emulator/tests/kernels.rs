@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, Sample, Sliding, Window, add, device, host, linear, sliding};
+use common::{Random, Sample, Sliding, Window, add, add_onto, device, host, linear, sliding};
 use evenkeel_emulator::{Job, Outcome};
 use evenkeel_runtime::format::Packing;
 use evenkeel_runtime::format::pack::Form;
@@ -73,6 +73,10 @@ fn depthwise() {
     let mut samples = vec![
         sliding(r, Sliding::Depthwise, [5, 5, 8], Window::of(3, 3).pad(1, 1)),
         sliding(r, Sliding::Depthwise, [6, 5, 7], Window::of(3, 3).pad(1, 1).stride(2, 2)),
+        sliding(r, Sliding::Depthwise, [3, 4, 7], Window::of(3, 3).pad(2, 2)),
+        sliding(r, Sliding::Depthwise, [40, 3, 5], Window::of(3, 3).pad(1, 1)),
+        sliding(r, Sliding::Depthwise, [5, 39, 4], Window::of(3, 3).pad(1, 1).stride(1, 2)),
+        sliding(r, Sliding::Depthwise, [2, 9, 4], Window::of(3, 3).pad(1, 1)),
         sliding(r, Sliding::Depthwise, [3, 3, 3], Window::of(3, 3).pad(1, 1)),
         sliding(r, Sliding::Depthwise, [1, 20, 6], Window::of(1, 5).pad(0, 2)),
         sliding(r, Sliding::Depthwise, [9, 9, 4], Window::of(9, 9)),
@@ -113,11 +117,19 @@ fn sums_and_pools() {
         add(r, [3, 3, 3]),
         add(r, [4, 5, 16]),
         add(r, [7, 1, 5]),
+        add_onto(r, [1, 1, 3]),
+        add_onto(r, [3, 3, 3]),
+        add_onto(r, [4, 5, 16]),
+        add_onto(r, [5, 5, 5]),
         sliding(r, Sliding::MaxPool, [6, 6, 8], Window::of(2, 2).stride(2, 2)),
         sliding(r, Sliding::MaxPool, [7, 5, 3], Window::of(3, 3).stride(2, 2).pad(1, 1)),
         sliding(r, Sliding::MaxPool, [1, 12, 6], Window::of(1, 3).stride(1, 2)),
         sliding(r, Sliding::AvgPool, [6, 6, 8], Window::of(6, 6)),
         sliding(r, Sliding::AvgPool, [7, 5, 3], Window::of(3, 3).stride(2, 2).pad(1, 1)),
+        sliding(r, Sliding::AvgPool, [7, 5, 6], Window::of(3, 2).stride(2, 1).pad(1, 1)),
+        sliding(r, Sliding::AvgPool, [9, 9, 5], Window::of(2, 3).dilation(3, 2).pad(2, 1)),
+        sliding(r, Sliding::AvgPool, [17, 15, 4], Window::of(17, 15)),
+        sliding(r, Sliding::AvgPool, [16, 16, 4], Window::of(16, 16)),
     ];
     let _ = samples.into_iter().try_for_each(|sample| check(&mut random, sample));
 }

@@ -198,7 +198,8 @@ pub fn linear(random: &mut Random, inputs: usize, outputs: usize) -> Sample {
 
 /// The sum of the input and its maximum over a window of one, so of two tensors: the model's second operator.
 pub fn add(random: &mut Random, shape: Shape) -> Sample {
-    let shift = random.int(8, 12);
+    // Multipliers of 16 bits, and larger ones.
+    let shift = [random.int(8, 12), random.int(16, 20)][random.int(0, 1) as usize];
     let mul = [0; 2].map(|_: i32| random.int(-(1 << shift), 1 << shift) as i32);
     let record = OpRecord {
         code: op::ADD,
@@ -210,6 +211,13 @@ pub fn add(random: &mut Random, shape: Shape) -> Sample {
     };
     let name = format!("Add {shape:?}");
     sample(random, name, shape.iter().product(), &[shape, shape], shape, record, 1, 0, 0)
+}
+
+/// [`add`], with the result over its second input.
+pub fn add_onto(random: &mut Random, shape: Shape) -> Sample {
+    let mut sample = add(random, shape);
+    sample.spec.tensors[2].offset = sample.spec.tensors[1].offset;
+    Sample { name: format!("{} onto the second", sample.name), file: sample.spec.to_bytes(), ..sample }
 }
 
 fn operator(random: &mut Random) -> OpRecord {
