@@ -7,8 +7,10 @@ use evenkeel::contract::InputNorm;
 use evenkeel::data::batch::Normaliser;
 use evenkeel::error::{Error, Result};
 use evenkeel::files;
-use evenkeel::lower::{Extras, Lowered, Target, lower, lower_float};
+use evenkeel::lower::{Extras, Forms, Lowered, Target, lower_as, lower_float};
 use evenkeel::net::{Set, device};
+use evenkeel::prune::blocks::Pattern;
+use evenkeel::prune::blocks::quantised::zero_blocks;
 use evenkeel::quant::QGraph;
 use evenkeel_runtime::format::Dtype;
 use serde_json::json;
@@ -40,6 +42,16 @@ pub struct Compile {
     /// What the file computes in: int8, or f32 with weights in f32 or f16, which needs no data
     #[arg(long, value_enum, default_value_t = Numbers::Int8)]
     dtype: Numbers,
+    /// How weights are stored
+    #[arg(long, value_enum, default_value_t = Forms::Auto)]
+    form: Forms,
+    /// Make the blocks of weights with the smallest magnitude zero, without training: for measurements of kernels. It
+    /// costs much accuracy; `prune --blocks` trains. A share (50%), or how many stay of each so many (2:4)
+    #[arg(long, value_name = "PATTERN")]
+    blocks: Option<Pattern>,
+    /// The same share of blocks in each row of them
+    #[arg(long, requires = "blocks")]
+    block_uniform: bool,
     #[command(flatten)]
     input: InputFlags,
     /// Print JSON
@@ -89,14 +101,15 @@ impl Compile {
     fn lowered(&self, input: &InputNorm) -> Result<Lowered> {
         let dtype = self.dtype.into();
         if dtype != Dtype::Int8 {
-            if self.data.is_some() {
-                return Err(Error::new("a float model is not calibrated").help("leave --data out"));
+            if self.data.is_some() || self.blocks.is_some() {
+                return Err(Error::new("a float model is not calibrated, and has all of its weights stored")
+                    .help("leave --data and --blocks out"));
             }
             let graph = chain::load_network(&self.model)?;
             return lower_float(&graph, &chain::input_channels(input), &Extras::default(), self.target, dtype)
                 .map_err(|e| e.at(&self.model));
         }
-        let q = match (chain::load_quantised(&self.model, input)?, &self.data) {
+        let mut q = match (chain::load_quantised(&self.model, input)?, &self.data) {
             (Some(q), None) => q,
             (Some(_), Some(_)) => {
                 return Err(Error::new("the network is quantised already, so there is nothing to calibrate")
@@ -110,7 +123,11 @@ impl Compile {
                     .help("give --data set.npz, or a network with QuantizeLinear and DequantizeLinear"));
             }
         };
-        lower(&q, &Extras::default(), self.target).map_err(|e| e.at(&self.model))
+        if let Some(pattern) = self.blocks {
+            let pattern = if self.block_uniform { pattern.even() } else { pattern };
+            zero_blocks(&mut q, pattern, self.target).map_err(|e| e.at(&self.model))?;
+        }
+        lower_as(&q, &Extras::default(), self.target, self.form).map_err(|e| e.at(&self.model))
     }
 
     /// The f32 network, quantised on rows of `data`.

@@ -13,6 +13,16 @@ pub(super) struct Item<'a> {
     pub shape: Shape,
     /// Whether a sum can be computed with it: there are bounds for one of the two only where they are integers.
     pub takes_sum: bool,
+    /// How its weights are stored, where it is not every one of them.
+    pub stored: Option<Stored>,
+}
+
+/// A stored form by its sizes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub encoding: u8,
+    pub weights: usize,
+    pub index: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,8 +52,8 @@ pub(super) enum Kind {
     },
 }
 
-/// The items of a quantised network.
-pub(super) fn of_quantised<'q>(q: &'q QGraph) -> Vec<Item<'q>> {
+/// The items of a quantised network; of each node, how its weights are stored.
+pub(super) fn of_quantised<'a>(q: &'a QGraph, stored: &[Option<Stored>]) -> Vec<Item<'a>> {
     let kind = |op: &QOp| match op {
         QOp::Input => Kind::Input,
         QOp::Conv { window, groups, .. } => Kind::Conv { window: *window, groups: *groups },
@@ -59,14 +69,15 @@ pub(super) fn of_quantised<'q>(q: &'q QGraph) -> Vec<Item<'q>> {
         QOp::Pad(first) => Kind::Pad(*first),
         QOp::Concat => Kind::Concat,
     };
-    let item = |QNode { name, op, inputs, shape, .. }: &'q QNode| Item {
-        name,
-        kind: kind(op),
-        inputs,
-        shape: *shape,
+    let item = |(n, stored): (&'a QNode, &Option<Stored>)| Item {
+        name: &n.name,
+        kind: kind(&n.op),
+        inputs: &n.inputs,
+        shape: n.shape,
         takes_sum: true,
+        stored: *stored,
     };
-    q.nodes.iter().map(item).collect()
+    q.nodes.iter().zip(stored).map(item).collect()
 }
 
 /// The items that a graph will have when it is quantised.
@@ -96,7 +107,7 @@ pub(super) fn of_steps<'a>(graph: &'a Graph, steps: &'a Steps) -> Vec<Item<'a>> 
             // Nothing else becomes a step.
             Op::Input | Op::BatchNorm(_) | Op::Flatten => Kind::Input,
         };
-        Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape, takes_sum: true }
+        Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape, takes_sum: true, stored: None }
     };
     steps.steps.iter().map(item).collect()
 }

@@ -42,9 +42,9 @@ pub(super) fn skeleton(
             .help(format!("the format holds 1 to {} operations", MAX_RECORDS - 1)));
     }
     let program = program(items, output, target.saves_ram());
-    let mut data = DataLayout { len: 0, weight_align: target.weight_align() };
     // Float weights lie as they are for every target.
     let packing = if dtype.is_float() { Packing::Portable } else { target.packing() };
+    let mut data = DataLayout { len: 0, weight_align: packing.weights_align() };
     let mut spec = FileSpec { packing: packing as u16, dtype: dtype as u16, ..FileSpec::default() };
     // All fit: there are no more tensors than items.
     spec.output = program.tensor(output).unwrap_or_default() as u16;
@@ -144,10 +144,12 @@ fn record(
         Kind::Activation { function, parameters } => (op::ACTIVATION, None, function.into(), 0, parameters),
     };
     let tile = packing.tile(code, encoding::DENSE);
-    let weights = match code {
-        op::CONV | op::LINEAR => tile.dense_len(to.c, taps),
-        op::LUT => 256,
-        op::SOFTMAX if !dtype.is_float() => 1024,
+    let (encoded, index) = item.stored.map_or((encoding::DENSE, 0), |s| (s.encoding, s.index));
+    let weights = match (code, item.stored) {
+        (op::CONV | op::LINEAR, Some(stored)) => stored.weights,
+        (op::CONV | op::LINEAR, None) => tile.dense_len(to.c, taps),
+        (op::LUT, _) => 256,
+        (op::SOFTMAX, _) if !dtype.is_float() => 1024,
         _ => to.c * taps,
     };
     let weights = weights * dtype.weight_bytes();
@@ -176,6 +178,9 @@ fn record(
         pad: pair(|w| [w.pad[0], w.pad[1]], first)?,
         weights: data.reserve(weights, align)?,
         weights_len: weights as u32,
+        index: data.reserve(index, TENSOR_ALIGN)?,
+        index_len: index as u32,
+        encoding: encoded,
         requant: data.reserve(requant * record_len, TENSOR_ALIGN)?,
         requant_len: requant as u32,
         groups: u16_of(groups)?,

@@ -28,7 +28,7 @@ pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::Model;
 pub use records::*;
 #[cfg(feature = "write")]
-pub use repack::repack;
+pub use repack::{repack, repack_model};
 pub use repair::repair;
 pub(crate) use verify_weights::matrix_size;
 #[cfg(feature = "write")]

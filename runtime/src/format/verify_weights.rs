@@ -35,6 +35,15 @@ fn exponentials(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'
     }
 }
 
+/// Bytes of the data section that [`check`] goes through; several operators may share them.
+pub(super) fn checked_bytes(model: &Model, op: &OpRecord, x: &TensorRecord) -> u64 {
+    let tile = model.packing.tile(op.code, op.encoding);
+    let filled = matches!(op.code, op::CONV | op::LINEAR) && !matrix_size(op, x).1.is_multiple_of(tile.step);
+    let ends = if filled { (op.out_channels as u64).next_multiple_of(tile.rows as u64) * tile.step as u64 } else { 0 };
+    let numbers = if model.dtype.is_float() { op.requant_len as u64 * 4 } else { 0 };
+    numbers + op.index_len as u64 + if op.encoding == encoding::DENSE { ends } else { 0 }
+}
+
 fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static str> {
     let wrong_length = Err("the number of weights does not follow from the shapes");
     let (outputs, taps) = matrix_size(op, x);
