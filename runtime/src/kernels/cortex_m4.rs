@@ -38,6 +38,7 @@ mod linear;
 mod linear_blocks;
 mod linear_tiles;
 mod pools;
+mod widen;
 
 /// The Cortex-M4 kernel set.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,10 +6,13 @@
 use bytemuck::{Zeroable, cast_slice_mut, try_cast_slice_mut};
 
 use super::blocks::Blocks;
-use super::columns::{Bytes, Group, Widened, Windows};
-use super::{conv_blocks, conv_rows, conv_tiles, linear};
+use super::columns::{Bytes, Group, Sink, Widened, Windows};
+use super::{conv_blocks, conv_rows, conv_tiles, linear, widen};
 use crate::format::{Packing, Requant};
 use crate::kernels::{Geometry, Layer};
+
+/// Columns of at most so many bytes are put together before they are widened, unless their rows are whole words.
+const SMALL: usize = 64;
 
 /// Weights, checked, in the forms that there are kernels for.
 enum Matrix<'a> {
@@ -58,9 +61,10 @@ pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8])
     if let (Matrix::Rows(weights), true) = (&matrix, single) {
         return dot_products(l, weights, k, &mut windows, y, groups);
     }
+    let mut small = [0; SMALL];
     if pixels == 1 {
         // Whatever the scratch holds is pixel 1.
-        widen_column::<0>(&mut windows, groups);
+        widen_column(&mut windows, groups, 0, &mut small);
         matrix.outputs(l, groups, Pair { y, stride: 0 });
         return Some(());
     }
@@ -75,12 +79,16 @@ pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8])
         };
         if in_order {
             let columns = x.get(first * k..(first + 2) * k)?;
-            let (column0, column1) = columns.split_at_checked(k)?;
-            Widened::<0>::new(groups).whole(column0);
-            Widened::<1>::new(groups).whole(column1);
+            if k.is_multiple_of(4) {
+                widen::pair(columns, groups);
+            } else {
+                let (column0, column1) = columns.split_at_checked(k)?;
+                widen_whole(column0, groups, 0);
+                widen_whole(column1, groups, 1);
+            }
         } else {
-            widen_column::<0>(&mut windows, groups);
-            widen_column::<1>(&mut windows, groups);
+            widen_column(&mut windows, groups, 0, &mut small);
+            widen_column(&mut windows, groups, 1, &mut small);
         }
         let y = y.get_mut(first * out_c..(first + 2) * out_c)?;
         matrix.outputs(l, groups, Pair { y, stride: out_c });
@@ -138,11 +146,28 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// The next column as pixel `P` of the groups.
+/// A column in one piece as a pixel of the groups.
 #[inline(never)]
-fn widen_column<const P: usize>(windows: &mut Windows, groups: &mut [Group]) {
+fn widen_whole(bytes: &[i8], groups: &mut [Group], pixel: usize) {
+    let mut column = Widened::new(groups, pixel);
+    column.run(bytes);
+    column.finish();
+}
+
+/// The next column as a pixel of the groups. What `small` holds behind the taps is zero.
+#[inline(never)]
+fn widen_column(windows: &mut Windows, groups: &mut [Group], pixel: usize, small: &mut [i8; SMALL]) {
     let window = windows.next();
-    let mut column = Widened::<P>::new(groups);
+    if let Some((x, step, rows, len)) = windows.block(&window) {
+        if len.is_multiple_of(4) && widen::rows(x, step, rows, len, groups, pixel).is_some() {
+            return;
+        }
+        if groups.len() * 4 <= SMALL && widen::join(x, step, rows, len, small).is_some() {
+            widen::rows(small, 0, 1, groups.len() * 4, groups, pixel);
+            return;
+        }
+    }
+    let mut column = Widened::new(groups, pixel);
     windows.gather(&window, &mut column);
     column.finish();
 }
