@@ -100,23 +100,6 @@ impl<'a> Windows<'a> {
         Some((self.x.get(window.start..)?, self.row_step, rows, len))
     }
 
-    /// Gives the column to a sink.
-    #[inline(always)]
-    pub fn gather(&self, window: &Window, sink: &mut impl Sink) {
-        if let Some(column) = self.contiguous(window) {
-            sink.run(column);
-        } else if self.inside(window) && self.g.dilation[1] == 1 {
-            let run_len = self.g.kernel[1] * self.g.input[2];
-            let mut start = window.start;
-            for _ in 0..self.g.kernel[0] {
-                sink.run(self.piece(start, run_len));
-                start += self.row_step;
-            }
-        } else {
-            self.gather_padded(window, sink);
-        }
-    }
-
     /// A run of the input; there is always one there.
     #[inline(always)]
     fn piece(&self, start: usize, len: usize) -> &'a [i8] {
@@ -127,8 +110,9 @@ impl<'a> Windows<'a> {
         window.rows.len() == self.g.kernel[0] && window.columns.len() == self.g.kernel[1]
     }
 
+    /// Gives the column to a sink.
     #[inline(never)]
-    fn gather_padded(&self, window: &Window, sink: &mut impl Sink) {
+    pub fn gather(&self, window: &Window, sink: &mut impl Sink) {
         let (channels, [kernel_h, kernel_w], dilation) = (self.g.input[2], self.g.kernel, self.g.dilation[1]);
         let Window { rows, columns, .. } = window;
         // Neighbouring taps of a row are neighbours in memory unless they are dilated.
@@ -275,7 +259,7 @@ fn first_word(bytes: &[i8]) -> Option<u32> {
 }
 
 impl Sink for Widened<'_> {
-    #[inline(always)]
+    #[inline(never)]
     fn run(&mut self, bytes: &[i8]) {
         let mut bytes = bytes;
         if self.bits > 0
