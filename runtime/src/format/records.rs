@@ -24,12 +24,12 @@ pub struct Header {
     pub magic: [u8; 4],
     /// [`VERSION`].
     pub version: u16,
-    /// The target class that weights are packed for, a code of [`super::Packing`].
-    pub packing: u16,
+    /// Number of entries in the section table.
+    pub sections: u16,
     /// Length of the whole file in bytes.
     pub file_len: u32,
     /// CRC-32 (IEEE) of the rest of this record and of the section table, which holds the checksums of the
-    /// sections.
+    /// sections. What stands before it cannot be changed unseen: a wrong count gives another checksum.
     pub crc: u32,
     /// Bytes of arena that a session needs: activations, then scratch.
     pub arena_len: u32,
@@ -39,8 +39,8 @@ pub struct Header {
     pub input: u16,
     /// Index of the tensor that holds the result.
     pub output: u16,
-    /// Number of entries in the section table.
-    pub sections: u16,
+    /// The target class that weights are packed for, a code of [`super::Packing`].
+    pub packing: u16,
     /// How input values are rounded, one of [`input_rounding`].
     pub input_rounding: u16,
     /// Zero.
