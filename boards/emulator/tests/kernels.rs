@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, Sample, Sliding, Window, add, device, host, linear, sliding};
+use common::{Random, Sample, Sliding, Window, add, add_onto, device, host, linear, sliding};
 use evenkeel_emulator::{Board, Job};
 use evenkeel_runtime::format::pack::Form;
 use evenkeel_runtime::format::{Packing, op};
@@ -133,6 +133,10 @@ fn sums_and_pools() {
         add(r, [3, 3, 3]),
         add(r, [4, 5, 16]),
         add(r, [7, 1, 5]),
+        add_onto(r, [1, 1, 3]),
+        add_onto(r, [3, 3, 3]),
+        add_onto(r, [4, 5, 16]),
+        add_onto(r, [5, 5, 5]),
         sliding(r, Sliding::MaxPool, [6, 6, 8], Window::of(2, 2).stride(2, 2)),
         sliding(r, Sliding::MaxPool, [7, 5, 3], Window::of(3, 3).stride(2, 2).pad(1, 1)),
         sliding(r, Sliding::MaxPool, [1, 12, 6], Window::of(1, 3).stride(1, 2)),
@@ -140,4 +144,54 @@ fn sums_and_pools() {
         sliding(r, Sliding::AvgPool, [7, 5, 3], Window::of(3, 3).stride(2, 2).pad(1, 1)),
     ];
     samples.into_iter().for_each(|sample| check(&mut random, sample));
+}
+
+/// In blocks, with patterns of zero tiles: nothing at all; every other row; one tile; the first column alone.
+fn check_patterns(random: &mut Random, sample: &Sample) {
+    let patterns: [fn(usize, usize) -> bool; 4] =
+        [|_, _| true, |row, _| row % 2 == 0, |row, column| (row, column) != (0, 0), |_, column| column != 0];
+    for (board, packing) in [(Board::Mps2An386, Packing::Dsp), (Board::Mps3An547, Packing::Mve)] {
+        for pattern in patterns {
+            cost(random, board, &sample.blocks(packing, pattern), false);
+        }
+    }
+}
+
+#[test]
+fn convolution_in_blocks() {
+    let mut random = Random(5);
+    let r = &mut random;
+    let mut samples = vec![
+        sliding(r, Sliding::Conv(8), [5, 5, 16], Window::of(1, 1)),
+        sliding(r, Sliding::Conv(5), [1, 1, 9], Window::of(1, 1)),
+        sliding(r, Sliding::Conv(1), [1, 1, 3], Window::of(1, 1)),
+        sliding(r, Sliding::Conv(1), [4, 3, 6], Window::of(3, 3).pad(1, 1)),
+        sliding(r, Sliding::Conv(3), [1, 1, 5], Window::of(3, 3).pad(1, 1)),
+        sliding(r, Sliding::Conv(2), [4, 4, 1], Window::of(1, 3)),
+        sliding(r, Sliding::Conv(12), [11, 9, 1], Window::of(10, 4).stride(2, 2).pad(4, 1)),
+        // Columns of blocks of 16 bits.
+        sliding(r, Sliding::Conv(3), [2, 2, 1031], Window::of(1, 1)),
+    ];
+    for _ in 0..6 {
+        let kernel = [r.int(1, 4) as usize, r.int(1, 4) as usize];
+        let window = Window {
+            kernel,
+            stride: [r.int(1, 3) as usize, r.int(1, 3) as usize],
+            dilation: [1, r.int(1, 2) as usize],
+            pad: [r.int(0, kernel[0] as i64 - 1) as usize, r.int(0, kernel[1] as i64 - 1) as usize],
+        };
+        let input = [r.int(7, 10) as usize, r.int(7, 10) as usize, r.int(1, 9) as usize];
+        let outputs = Sliding::Conv(r.int(1, 9) as usize);
+        samples.push(sliding(r, outputs, input, window));
+    }
+    samples.iter().for_each(|sample| check_patterns(&mut random, sample));
+}
+
+#[test]
+fn fully_connected_in_blocks() {
+    let mut random = Random(6);
+    for (inputs, outputs) in [(1, 1), (3, 5), (4, 4), (6, 2), (7, 7), (16, 12), (33, 10), (130, 9), (1029, 5)] {
+        let sample = linear(&mut random, inputs, outputs);
+        check_patterns(&mut random, &sample);
+    }
 }

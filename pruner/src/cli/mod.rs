@@ -16,10 +16,13 @@ mod audit;
 mod bench;
 mod compile;
 mod inspect;
+mod key;
+mod keygen;
 mod monitor;
 mod prune;
 mod report;
 mod run;
+mod sign;
 mod synth;
 mod train;
 mod verify;
@@ -55,6 +58,8 @@ enum Command {
     Bench(bench::Bench),
     Report(report::Report),
     Monitor(monitor::Monitor),
+    Keygen(keygen::Keygen),
+    Sign(sign::Sign),
 }
 
 impl Cli {
@@ -73,6 +78,8 @@ impl Cli {
             Command::Bench(c) => c.run().map(done),
             Command::Report(c) => c.run().map(done),
             Command::Monitor(c) => c.run().map(done),
+            Command::Keygen(c) => c.run().map(done),
+            Command::Sign(c) => c.run().map(done),
         }
     }
 }
@@ -112,13 +119,15 @@ enum Target {
     CortexM4,
     /// The emulated Cortex-M55 with Helium; likewise
     CortexM55,
+    /// An emulated AArch64 core (bench only); likewise
+    Aarch64,
 }
 
 impl Target {
-    /// The board that is emulated; `None` on this machine.
+    /// The board that is emulated, of a microcontroller.
     fn board(self) -> Option<Board> {
         match self {
-            Target::Host => None,
+            Target::Host | Target::Aarch64 => None,
             Target::CortexM4 => Some(Board::Mps2An386),
             Target::CortexM55 => Some(Board::Mps3An547),
         }

@@ -19,6 +19,7 @@ pub use cost::{Cost, cost};
 pub use extras::{Certificate, Extras, Floor, GroupCertificate, MonitorPlan};
 pub use target::Target;
 
+use crate::aligned::AlignedBytes;
 use crate::error::{Context, Error, Result};
 use crate::quant::{QGraph, QNode, QOp, QWeights};
 use evenkeel_runtime::Model;
@@ -54,6 +55,7 @@ pub fn lower(q: &QGraph, extras: &Extras, target: Target) -> Result<Lowered> {
     let items = of_quantised(q);
     let Skeleton { mut spec, program, data_len, .. } = skeleton(&items, q.output, q.input_norm.len(), extras, target)?;
     spec.input_channels.clone_from(&q.input_norm);
+    spec.input_rounding = q.input_rounding;
     spec.data = vec![0; data_len];
     for (record, &item) in spec.tensors.iter_mut().zip(&program.tensors) {
         (record.scale, record.zero) = (q.nodes[item].out.scale, q.nodes[item].out.zero.into());
@@ -140,11 +142,8 @@ fn put(data: &mut [u8], offset: u32, len: usize, bytes: &[u8]) -> Result<()> {
 
 /// Reads the file back with the runtime's own reader, and counts its multiply-accumulates.
 fn verify(bytes: &[u8]) -> Result<u64> {
-    // The allocator need not align bytes to 4; one of four starts does.
-    let mut copy = vec![0; bytes.len() + 4];
-    let start = copy.as_ptr().addr().next_multiple_of(4) - copy.as_ptr().addr();
-    copy[start..start + bytes.len()].copy_from_slice(bytes);
-    let model = Model::from_bytes(&copy[start..start + bytes.len()])
+    let copy = AlignedBytes::new(bytes);
+    let model = Model::from_bytes(copy.bytes())
         .map_err(|e| Error::new(format!("the runtime refuses the lowered file: {e}")))?;
     Ok((0..model.ops().len()).map(|i| model.macs(i)).sum())
 }

@@ -54,6 +54,34 @@ pub(super) struct Importer<'a> {
 
 /// Imports a parsed file of `size` bytes.
 pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph> {
+    let patterns = model.graph.as_ref().map(patterns).unwrap_or_default();
+    let Opened { mut importer, nodes, rank, output, .. } = open(model, size, &patterns)?;
+    for node in nodes {
+        importer.visit(node)?;
+    }
+    importer.finish(name, rank, output)
+}
+
+/// A file before the walk over its nodes.
+pub(super) struct Opened<'a> {
+    /// Knows the input and the constants.
+    pub importer: Importer<'a>,
+    /// The nodes that the result depends on, in the file's order.
+    pub nodes: Vec<&'a NodeProto>,
+    /// Rank of a sample.
+    pub rank: usize,
+    /// The input.
+    pub input: &'a ValueInfoProto,
+    /// Name of the result.
+    pub output: &'a str,
+}
+
+/// Reads all of a parsed file of `size` bytes but its nodes; `patterns` are nodes to be taken in place of the file's.
+pub(super) fn open<'a>(
+    model: &'a ModelProto,
+    size: usize,
+    patterns: &'a HashMap<usize, NodeProto>,
+) -> Result<Opened<'a>> {
     let file = model.graph.as_ref().ok_or_else(|| Error::new("an ONNX file without a graph"))?;
     let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
     let opset = model.opset_import.iter().find(|o| standard(&o.domain)).map_or(0, |o| o.version);
@@ -68,7 +96,6 @@ pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph
     let input = single("input", &inputs)?;
     let output = single("output", &file.output.iter().collect::<Vec<_>>())?;
 
-    let patterns = patterns(file);
     let nodes: Vec<&NodeProto> = file.node.iter().enumerate().map(|(i, n)| patterns.get(&i).unwrap_or(n)).collect();
 
     let (shape, rank, dims) = sample_shape(input)?;
@@ -90,10 +117,8 @@ pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph
         })?;
         importer.define(&tensor.name, Value::Const(Rc::new(value)))?;
     }
-    for node in nodes.into_iter().zip(alive).filter_map(|(node, alive)| alive.then_some(node)) {
-        importer.visit(node)?;
-    }
-    importer.finish(name, rank, &output.name)
+    let nodes = nodes.into_iter().zip(alive).filter_map(|(node, alive)| alive.then_some(node)).collect();
+    Ok(Opened { importer, nodes, rank, input, output: &output.name })
 }
 
 /// The only input or output.
@@ -155,7 +180,7 @@ fn needed<'a>(nodes: &[&'a NodeProto], output: &'a str) -> (Vec<bool>, HashSet<&
 }
 
 impl<'a> Importer<'a> {
-    fn define(&mut self, name: &'a str, value: Value) -> Result<()> {
+    pub fn define(&mut self, name: &'a str, value: Value) -> Result<()> {
         match self.values.insert(name, value) {
             None => Ok(()),
             Some(_) => Err(Error::new(format!("value \"{name}\" is made twice"))),
@@ -186,7 +211,30 @@ impl<'a> Importer<'a> {
     }
 
     fn visit(&mut self, node: &'a NodeProto) -> Result<()> {
-        let call = Call { node, opset: self.opset };
+        let call = self.call(node);
+        let inputs = self.inputs(&call)?;
+        if let ("Split", Some(Some(Value::Act(x)))) = (call.op(), inputs.first()) {
+            let sizes = match inputs.get(1) {
+                Some(Some(Value::Const(sizes))) => Some(&**sizes),
+                Some(Some(Value::Act(_))) => return Err(unsupported(&call, "an input that must be constant is not")),
+                _ => None,
+            };
+            let parts = self.split(&call, x, sizes, node.output.len())?;
+            let named = node.output.iter().zip(parts).filter(|(name, _)| !name.is_empty());
+            return named.into_iter().try_for_each(|(name, part)| self.define(name, Value::Act(part)));
+        }
+        let value = self.value(&call, &inputs)?;
+        self.result(&call, value)
+    }
+
+    /// A node under the file's operator set.
+    pub fn call<'n>(&self, node: &'n NodeProto) -> Call<'n> {
+        Call { node, opset: self.opset }
+    }
+
+    /// What the inputs of a node stand for.
+    pub fn inputs(&self, call: &Call<'_>) -> Result<Vec<Option<Value>>> {
+        let node = call.node;
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match (name.as_str(), self.values.get(name.as_str())) {
@@ -200,26 +248,21 @@ impl<'a> Importer<'a> {
             });
         }
         if !(node.domain.is_empty() || node.domain == "ai.onnx") {
-            return Err(unsupported(&call, &format!("domain \"{}\" is not supported", node.domain)));
+            return Err(unsupported(call, &format!("domain \"{}\" is not supported", node.domain)));
         }
-        if let ("Split", Some(Some(Value::Act(x)))) = (call.op(), inputs.first()) {
-            let sizes = match inputs.get(1) {
-                Some(Some(Value::Const(sizes))) => Some(&**sizes),
-                Some(Some(Value::Act(_))) => return Err(unsupported(&call, "an input that must be constant is not")),
-                _ => None,
-            };
-            let parts = self.split(&call, x, sizes, node.output.len())?;
-            let named = node.output.iter().zip(parts).filter(|(name, _)| !name.is_empty());
-            return named.into_iter().try_for_each(|(name, part)| self.define(name, Value::Act(part)));
-        }
-        let value = self.value(&call, &inputs)?;
-        match node.output.first() {
+        Ok(inputs)
+    }
+
+    /// Gives the first result of a node its value.
+    pub fn result(&mut self, call: &Call<'a>, value: Value) -> Result<()> {
+        match call.node.output.first() {
             Some(name) if !name.is_empty() => self.define(name, value),
             _ => Err(call.err("it has no first result")),
         }
     }
 
-    fn value(&mut self, call: &Call<'_>, inputs: &[Option<Value>]) -> Result<Value> {
+    /// The value that a node gives to its inputs.
+    pub fn value(&mut self, call: &Call<'_>, inputs: &[Option<Value>]) -> Result<Value> {
         let named = |what: String| call.err(what);
         let constants: Vec<Option<&Tensor>> = inputs
             .iter()
@@ -330,6 +373,9 @@ impl<'a> Importer<'a> {
             },
             "Gelu" if matches!(call.string("approximate"), b"" | b"none") => self.pointwise(call, x, Activation::Gelu),
             "Transpose" => transpose(call, x),
+            "QuantizeLinear" | "DequantizeLinear" => Err(call
+                .err("the network is quantised already")
+                .help("`evenkeel compile` takes it as it is; give other commands the f32 network")),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
                 self.in_order(call, x)?;
                 match moved(call, &x.dims, constant(1)).map_err(|what| call.err(what))? {
@@ -364,7 +410,8 @@ impl<'a> Importer<'a> {
         Ok(Act { node, dims, order: None })
     }
 
-    fn finish(self, name: &str, input_rank: usize, output: &str) -> Result<Graph> {
+    /// The activation that is the network's result.
+    pub fn output(&self, output: &str) -> Result<&Act> {
         let wrong = |what: &str| Error::new(format!("output \"{output}\" {what}"));
         let act = match self.values.get(output) {
             Some(Value::Act(act)) => act,
@@ -376,7 +423,12 @@ impl<'a> Importer<'a> {
                 wrong(&format!("has axes that Transpose \"{by}\" exchanged")).help("export with channels first")
             );
         }
-        let graph = Graph { name: name.to_owned(), input_rank, nodes: self.nodes, output: act.node };
+        Ok(act)
+    }
+
+    fn finish(self, name: &str, input_rank: usize, output: &str) -> Result<Graph> {
+        let output = self.output(output)?.node;
+        let graph = Graph { name: name.to_owned(), input_rank, nodes: self.nodes, output };
         let read = graph.consumers();
         if let Some(&id) = self.logarithms.iter().find(|&&id| !read[id].is_empty()) {
             return Err(Error::new(format!("LogSoftmax node \"{}\" is not the last operator", graph.nodes[id].name))

@@ -98,8 +98,8 @@ fn cut_files_never_panic() {
 }
 
 /// A file made node by node.
-struct File {
-    graph: GraphProto,
+pub(crate) struct File {
+    pub graph: GraphProto,
     opset: i64,
 }
 
@@ -115,31 +115,31 @@ fn info(name: &str, dims: &[i64]) -> ValueInfoProto {
     info
 }
 
-fn ints(name: &str, v: &[i64]) -> AttributeProto {
+pub(crate) fn ints(name: &str, v: &[i64]) -> AttributeProto {
     AttributeProto { name: name.into(), type_: AttributeType::INTS.into(), ints: v.to_vec(), ..Default::default() }
 }
 
-fn int(name: &str, i: i64) -> AttributeProto {
+pub(crate) fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), type_: AttributeType::INT.into(), i, ..Default::default() }
 }
 
-fn float(name: &str, f: f32) -> AttributeProto {
+pub(crate) fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), type_: AttributeType::FLOAT.into(), f, ..Default::default() }
 }
 
-fn text(name: &str, s: &str) -> AttributeProto {
+pub(crate) fn text(name: &str, s: &str) -> AttributeProto {
     let s = s.as_bytes().to_vec().into();
     AttributeProto { name: name.into(), type_: AttributeType::STRING.into(), s, ..Default::default() }
 }
 
 impl File {
     /// A file with input `x` of these dimensions (-1 is free) and output `y`.
-    fn new(dims: &[i64]) -> Self {
+    pub fn new(dims: &[i64]) -> Self {
         let graph = GraphProto { input: vec![info("x", dims)], output: vec![info("y", &[])], ..Default::default() };
         File { graph, opset: 17 }
     }
 
-    fn floats(mut self, name: &str, dims: &[i64], v: &[f32]) -> Self {
+    pub fn floats(mut self, name: &str, dims: &[i64], v: &[f32]) -> Self {
         let (dims, float_data) = (dims.to_vec(), v.to_vec());
         self.graph.initializer.push(TensorProto {
             name: name.into(),
@@ -151,7 +151,7 @@ impl File {
         self
     }
 
-    fn ints(mut self, name: &str, v: &[i64]) -> Self {
+    pub fn ints(mut self, name: &str, v: &[i64]) -> Self {
         let (dims, int64_data) = (vec![v.len() as i64], v.to_vec());
         self.graph.initializer.push(TensorProto {
             name: name.into(),
@@ -164,7 +164,7 @@ impl File {
     }
 
     /// Adds a node called like its result in capitals.
-    fn node(mut self, op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> Self {
+    pub fn node(mut self, op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> Self {
         self.graph.node.push(NodeProto {
             op_type: op.into(),
             name: output.to_uppercase(),
@@ -176,7 +176,7 @@ impl File {
         self
     }
 
-    fn bytes(self) -> Vec<u8> {
+    pub fn bytes(self) -> Vec<u8> {
         let mut model = ModelProto { graph: Some(self.graph).into(), ..Default::default() };
         model.opset_import.push(Default::default());
         model.opset_import[0].version = self.opset;

@@ -114,7 +114,7 @@ fn strided(rows: &[usize], width: usize, columns: &[usize]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::couple::couple;
+    use crate::couple::{couple, widths};
     use crate::graph::eval::eval_output;
     use crate::graph::{Shape, samples};
     use proptest::prelude::*;
@@ -174,6 +174,30 @@ mod tests {
             prop_assert!(small.macs() <= graph.macs());
             let all: Vec<Vec<usize>> = coupling.classes.iter().map(|c| (0..c.channels).collect()).collect();
             prop_assert_eq!(shrink(&graph, &coupling, &all).expect("sound"), graph);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        /// The classes of the shrunk network are those of the dense one, so pruning can go on from there.
+        #[test]
+        fn classes_stay_what_they_are(seed in any::<u64>()) {
+            let graph = samples::varied_graph(seed);
+            let coupling = couple(&graph);
+            let mut keep = random_keep(&coupling, seed);
+            for (class, keep) in coupling.classes.iter().zip(&mut keep) {
+                // With one channel left, a depthwise convolution would be a plain one.
+                if keep.len() == 1 && class.channels > 1 {
+                    *keep = vec![0, class.channels - 1];
+                }
+            }
+            let after = couple(&shrink(&graph, &coupling, &keep).expect("sound"));
+            prop_assert_eq!(widths(&after), keep.iter().map(Vec::len).collect::<Vec<_>>());
+            for id in 0..graph.nodes.len() {
+                prop_assert_eq!(after.parts(id), coupling.parts(id));
+            }
+            let frozen = |c: &Coupling| c.classes.iter().map(|c| c.frozen.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(frozen(&after), frozen(&coupling));
         }
     }
 

@@ -159,6 +159,17 @@ pub(super) fn sum(inputs: [QParams; 2], zero: i8, wanted: f64) -> Result<([i32; 
     Ok((mul, rounding + ((zero as i32) << shift) - zeros, shift, scale))
 }
 
+/// Multiplier and left shift of a product, and its output scale: `wanted`, or more where the arithmetic cannot give steps
+/// so fine.
+///
+/// # Errors
+/// Scales that f32 cannot hold.
+pub(super) fn product(inputs: [QParams; 2], wanted: f64) -> Result<(i32, u8, f32)> {
+    let unit = inputs[0].scale as f64 * inputs[1].scale as f64;
+    let (scale, left_shift) = output_scale(255 * 255, unit, wanted)?;
+    Ok((multiplier(unit, scale, left_shift) as i32, left_shift, scale))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

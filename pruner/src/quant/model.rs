@@ -24,6 +24,8 @@ pub struct QGraph {
     pub input_rank: usize,
     /// Normalisation of raw values, one per channel or one for all.
     pub input_norm: Vec<InputChannel>,
+    /// How inputs are rounded, a code of [`evenkeel_runtime::format::input_rounding`].
+    pub input_rounding: u16,
     /// Topological order; node 0 is the input.
     pub nodes: Vec<QNode>,
     /// The node whose value is the result.
@@ -65,7 +67,7 @@ pub enum QOp {
     Linear(QWeights),
     /// `(a * mul[0] + b * mul[1] + bias) >> shift`
     Add {
-        /// Multipliers.
+        /// Multipliers. Those of calibrated networks fit 16 bits; given scales may need up to 2^21.
         mul: [i32; 2],
         /// Zero points and rounding.
         bias: i32,
@@ -94,9 +96,10 @@ pub enum QOp {
     },
     /// `table[x + 128]`
     Lut(Box<[i8; 256]>),
-    /// Softmax over the channels of each pixel; an output step is 1/256.
+    /// Softmax over the channels of a pixel; the result has scale 1/256 and zero -128. With `d` the distance of a value
+    /// from the largest: `clamp(zero + (table[d] * 256 + sum / 2) / sum)`, where `sum` adds up the `table[d]` of all.
     Softmax {
-        /// Entry `d`: what a value `d` steps below the largest weighs.
+        /// `exp(-scale_in * d)` in fixed point, for each `d` in 0..=255.
         table: Vec<u32>,
     },
     /// Each pixel becomes that many rows and columns of equal ones.

@@ -21,8 +21,9 @@ proptest! {
             let values = simulate(&q, &input);
             for (output, value) in values.iter().enumerate().skip(1) {
                 let part = QGraph { nodes: q.nodes[..=output].to_vec(), output, ..q.clone() };
-                let lowered = lower(&part, &Extras::default(), Target::Portable).unwrap();
-                prop_assert_eq!(&run(&lowered.bytes, &input), value, "{}", q.nodes[output].name);
+                let target = Target::ALL[(seed as usize + output) % Target::ALL.len()];
+                let lowered = lower(&part, &Extras::default(), target).unwrap();
+                prop_assert_eq!(&run(&lowered.bytes, &input), value, "{} for {}", q.nodes[output].name, target);
             }
         }
     }
@@ -92,7 +93,14 @@ fn what_has_no_int8_form_is_named() {
         b.finish(x)
     };
     let error = |g: &crate::graph::Graph| quantise(g, &Ranges::new(g), vec![]).unwrap_err().to_string();
-    assert!(error(&graph(Op::Softmax)).contains("Softmax 'softmax2'"));
+    let mut b = Builder::new(1, Shape::vector(3));
+    let x = b.push(Op::Pad { pad: [1; 4], value: 0.5 }, &[0]);
+    let mut padded = b.finish(x);
+    let mut ranges = Ranges::new(&padded);
+    (0..padded.nodes.len()).for_each(|id| ranges.observe(id, &[0.0, 1.0, 0.5]));
+    assert!(quantise(&padded, &ranges, vec![]).unwrap_err().to_string().contains("pads with 0.5"));
+    padded.nodes[x].op = Op::Pad { pad: [1; 4], value: 0.0 };
+    assert!(quantise(&padded, &ranges, vec![]).is_ok());
     let mut b = Builder::new(1, Shape::vector(3));
     let x = b.norm(0);
     assert!(error(&b.finish(x)).contains("fold"));

@@ -112,10 +112,17 @@ fn two_of_four(weights: &[i8], taps: usize) -> Option<Packed> {
 /// Folds into the biases of a convolution or a linear operator what a packing adds to every value. `weights` is
 /// the matrix before it was packed.
 pub fn fold_offset(packing: Packing, weights: &[i8], taps: usize, requant: &mut [Requant]) {
-    if packing.is_unsigned() {
-        for (r, row) in requant.iter_mut().zip(weights.chunks(taps.max(1))) {
-            let sum: i32 = row.iter().map(|&w| w as i32).sum();
-            r.bias = r.bias.wrapping_sub(sum.wrapping_mul(128));
-        }
+    add_to_biases(if packing.is_unsigned() { -128 } else { 0 }, weights, taps, requant);
+}
+
+/// Takes out of the biases what [`fold_offset`] has put there.
+pub fn unfold_offset(packing: Packing, weights: &[i8], taps: usize, requant: &mut [Requant]) {
+    add_to_biases(if packing.is_unsigned() { 128 } else { 0 }, weights, taps, requant);
+}
+
+fn add_to_biases(offset: i32, weights: &[i8], taps: usize, requant: &mut [Requant]) {
+    for (r, row) in requant.iter_mut().zip(weights.chunks(taps.max(1))) {
+        let sum: i32 = row.iter().map(|&w| w as i32).sum();
+        r.bias = r.bias.wrapping_add(sum.wrapping_mul(offset));
     }
 }

@@ -61,6 +61,21 @@ impl Sample {
     /// The same operator with its weights packed for a target class. For a form that leaves weights out, about half of
     /// them become zero first.
     pub fn packed(&self, random: &mut Random, packing: Packing, form: Form) -> Sample {
+        self.packed_with(packing, form, |weights, taps, tile| leave_out(random, weights, taps, tile, form))
+    }
+
+    /// The same operator in blocks, of which those become zero that `zero` (row and column of tiles) chooses.
+    pub fn blocks(&self, packing: Packing, zero: impl Fn(usize, usize) -> bool) -> Sample {
+        self.packed_with(packing, Form::Blocks, |weights, taps, tile| {
+            for (i, w) in weights.iter_mut().enumerate() {
+                if zero(i / taps / tile.rows, i % taps / tile.step) {
+                    *w = 0;
+                }
+            }
+        })
+    }
+
+    fn packed_with(&self, packing: Packing, form: Form, leave_out: impl FnOnce(&mut [i8], usize, Tile)) -> Sample {
         let mut spec = self.spec.clone();
         spec.packing = packing as u16;
         let record = spec.ops.last_mut().expect("an operator");
@@ -71,7 +86,7 @@ impl Sample {
             let (weights, rest) = spec.data.split_at(record.weights_len as usize);
             let requant = &rest[record.requant as usize - weights.len()..];
             let mut weights: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
-            leave_out(random, &mut weights, taps, packing.tile(record.code, encoding::BLOCKS8), form);
+            leave_out(&mut weights, taps, packing.tile(record.code, encoding::BLOCKS8));
             let packed = pack(&weights, taps, packing, record.code, form).expect("a matrix of this form");
             let mut data: Vec<u8> = packed.weights.iter().map(|&w| w as u8).collect();
             record.encoding = packed.encoding;
@@ -216,7 +231,8 @@ pub fn linear(random: &mut Random, inputs: usize, outputs: usize) -> Sample {
 
 /// The sum of the input and its maximum over a window of one, so of two tensors: the model's second operator.
 pub fn add(random: &mut Random, shape: Shape) -> Sample {
-    let shift = random.int(8, 12);
+    // Multipliers of 16 bits, and larger ones.
+    let shift = [random.int(8, 12), random.int(16, 20)][random.int(0, 1) as usize];
     let mul = [0; 2].map(|_: i32| random.int(-(1 << shift), 1 << shift) as i32);
     let record = OpRecord {
         code: op::ADD,
@@ -228,6 +244,13 @@ pub fn add(random: &mut Random, shape: Shape) -> Sample {
     };
     let name = format!("Add {shape:?}");
     sample(random, name, shape.iter().product(), &[shape, shape], shape, record, 1, 0, 0)
+}
+
+/// [`add`], with the result over its second input.
+pub fn add_onto(random: &mut Random, shape: Shape) -> Sample {
+    let mut sample = add(random, shape);
+    sample.spec.tensors[2].offset = sample.spec.tensors[1].offset;
+    Sample { name: format!("{} onto the second", sample.name), file: sample.spec.to_bytes(), ..sample }
 }
 
 fn operator(random: &mut Random) -> OpRecord {
