@@ -7,7 +7,7 @@ use core::arch::naked_asm;
 
 use bytemuck::{cast_slice, cast_slice_mut};
 
-use super::columns::{Windows, fill};
+use super::columns::{Windows, copy, fill};
 use super::conv::{ROWS, STEP};
 use super::in_reach;
 use crate::format::Requant;
@@ -71,8 +71,8 @@ pub fn linear(l: &Layer, stored: &Stored, x: &[i8], y: &mut [i8], scratch: &mut 
         x
     } else {
         let filled = cast_slice_mut::<u8, i8>(scratch).get_mut(..matrix.filled)?;
-        filled[..k].copy_from_slice(x);
-        filled[k..].fill(0);
+        copy(&mut filled[..k], x);
+        fill(&mut filled[k..], 0);
         filled
     };
     matrix.run(matrix.single, [x, x], y);
@@ -102,7 +102,7 @@ impl<'a> Matrix<'a> {
         let across = k.div_ceil(STEP);
         let count: usize = counts.iter().map(|&c| c as usize).sum();
         let (bytes, column_len, least, pair, single) = match columns {
-            // As with 256 tiles across or more, each column of a verified file leads to a block of the pixel.
+            // True of a verified file, but the safety of assembler does not rest on that.
             Columns::U8(c) => (c, 1, c.iter().all(|&c| (c as usize) < across), pair8 as Kernel, single8 as Kernel),
             Columns::U16(c) => {
                 (cast_slice(c), 2, c.iter().all(|&c| (c as usize) < across), pair16 as Kernel, single16 as Kernel)

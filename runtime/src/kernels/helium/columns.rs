@@ -154,7 +154,7 @@ pub fn valid(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
 
 /// Copies bytes; both are equally long.
 #[inline(always)]
-fn copy(to: &mut [i8], from: &[i8]) {
+pub fn copy(to: &mut [i8], from: &[i8]) {
     copy_runs(to, from, Runs { count: 1, len: from.len(), from_step: 0, to_step: 0 });
 }
 
