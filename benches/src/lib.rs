@@ -3,7 +3,7 @@
 use evenkeel::error::Result;
 use evenkeel::graph::Graph;
 use evenkeel::graph::norm::fold_batch_norm;
-use evenkeel::lower::{Extras, lower};
+use evenkeel::lower::{Extras, Target, lower};
 use evenkeel::net::zoo;
 use evenkeel::quant::{Ranges, quantise};
 use evenkeel_runtime::format::Requant;
@@ -103,7 +103,7 @@ pub fn lowered(graph: &Graph) -> Result<Vec<u8>> {
         let row: Vec<f32> = (0..node.shape.len()).map(|i| (i % 65) as f32 / 8.0 - 4.0).collect();
         ranges.observe(id, &row);
     }
-    Ok(lower(&quantise(graph, &ranges, vec![])?, &Extras::default())?.bytes)
+    Ok(lower(&quantise(graph, &ranges, vec![])?, &Extras::default(), Target::Portable)?.bytes)
 }
 
 #[cfg(test)]

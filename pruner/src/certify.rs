@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::data::{Column, parse_groups};
     use crate::fair::verdict::sample_verdict;
-    use crate::lower::lower;
+    use crate::lower::{Target, lower};
     use crate::quant::testing::quantised;
     use evenkeel_runtime::Model;
     use evenkeel_runtime::monitor::{GroupState, Monitor};
@@ -158,7 +158,8 @@ mod tests {
         for metric in ["accuracy", "recall:0"] {
             let (before, after, _) = both(metric);
             let (_, q, _) = quantised(4);
-            let (before, after) = (lower(&q, &before).unwrap(), lower(&q, &after).unwrap());
+            let (before, after) =
+                (lower(&q, &before, Target::Portable).unwrap(), lower(&q, &after, Target::Portable).unwrap());
             assert_eq!(before.cost(), after.cost(), "{metric}");
             assert_ne!(before.bytes, after.bytes);
         }
@@ -168,7 +169,7 @@ mod tests {
     fn the_file_carries_the_verdict_and_a_sound_monitor() {
         let (_, after, v) = both("accuracy");
         let (_, q, _) = quantised(4);
-        let bytes = lower(&q, &after).unwrap().bytes;
+        let bytes = lower(&q, &after, Target::Portable).unwrap().bytes;
         let model = Model::from_bytes(&bytes).unwrap();
         let (head, groups) = model.certificate().unwrap();
         assert_eq!((head.verdict, head.unproven, head.n), (outcome_code(v.verdict), 1, 300));

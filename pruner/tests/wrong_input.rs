@@ -153,3 +153,10 @@ fn data_of_the_wrong_shape() {
     data::save(&desk.path("nine.npz"), &parts).expect("a file");
     desk.refused("audit model.onnx --data nine.npz --groups site", &["nine.npz", "`y`", "4 outputs"]);
 }
+
+#[test]
+fn what_compile_needs_depends_on_the_network() {
+    let desk = Desk::with_network();
+    desk.refused("compile model.onnx -o new.keel", &["model.onnx", "f32", "--data", "help: "]);
+    assert!(!desk.files().iter().any(|f| f.starts_with("new")), "{:?}", desk.files());
+}

@@ -28,8 +28,8 @@ pub const fn requantise(acc: i32, left_shift: u32, mul: i32, zero: i32, lo: i32,
 
 /// The residual sum: `clamp((a * mul_a + b * mul_b + bias) >> shift)`. Zero points and rounding are in `bias`.
 #[inline(always)]
-pub const fn add(a: i8, b: i8, mul: [i16; 2], bias: i32, shift: u32, lo: i32, hi: i32) -> i8 {
-    let s = (a as i32 * mul[0] as i32).wrapping_add(b as i32 * mul[1] as i32);
+pub const fn add(a: i8, b: i8, mul: [i32; 2], bias: i32, shift: u32, lo: i32, hi: i32) -> i8 {
+    let s = (a as i32).wrapping_mul(mul[0]).wrapping_add((b as i32).wrapping_mul(mul[1]));
     let v = s.wrapping_add(bias) >> shift;
     (if v < lo {
         lo

@@ -309,10 +309,12 @@ proptest! {
     #[test]
     fn sum(
         ab in prop::collection::vec(any::<(i8, i8)>(), 1..300),
-        mul in any::<[i16; 2]>(),
+        mul in any::<[i32; 2]>(),
+        bits in 0..20u32,
         bias in any::<i32>(),
         shift in 0..31u32,
     ) {
+        let mul = mul.map(|m| m >> bits);
         let (a, b): (Vec<i8>, Vec<i8>) = ab.into_iter().unzip();
         with_sets!(check_sum(&AddParams { mul, bias, shift, lo: -100, hi: 127 }, &a, &b));
     }

@@ -6,7 +6,7 @@
 use evenkeel::data::{self, Normaliser};
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::graph::Graph;
-use evenkeel::lower::{Extras, Lowered, lower};
+use evenkeel::lower::{Extras, Lowered, Target, lower};
 use evenkeel::net::{Set, device};
 use evenkeel::quant::QGraph;
 use evenkeel::{chain, contract::InputNorm};
@@ -82,7 +82,7 @@ impl Network {
     /// Names the layer that cannot be quantised or lowered.
     pub fn compile(&self, graph: &Graph, extras: &Extras) -> Result<(QGraph, Lowered)> {
         let q = chain::quantised(graph, &self.set, &InputNorm::default(), &device("cpu")?)?;
-        let lowered = lower(&q, extras)?;
+        let lowered = lower(&q, extras, Target::Portable)?;
         Ok((q, lowered))
     }
 }

@@ -2,7 +2,7 @@
 
 use evenkeel::couple::{couple, widths};
 use evenkeel::error::Result;
-use evenkeel::lower::{Certificate, Cost, Extras, GroupCertificate};
+use evenkeel::lower::{Certificate, Cost, Extras, GroupCertificate, Target};
 use evenkeel::prune::score::magnitude;
 use evenkeel::prune::select::{Candidates, Frame, Limits, Policy, Rules, select};
 use evenkeel::prune::shrink::shrink;
@@ -20,7 +20,11 @@ fn frame() -> Frame {
     };
     let contract = "[fairness]\ngroups = [\"gender\"]\nmax_excess_drop = 0.02\n".into();
     // Files state how raw values become inputs, once for all channels.
-    Frame { norm: 1, extras: Extras { contract, certificate: Some(certificate), monitor: None } }
+    Frame {
+        norm: 1,
+        extras: Extras { contract, certificate: Some(certificate), monitor: None },
+        target: Target::Portable,
+    }
 }
 
 /// Cuts the network down to the limits, and checks that the file is what was promised. Gives its cost.

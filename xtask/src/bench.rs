@@ -1,15 +1,16 @@
 //! Measurements that end up in `benches/README.md`: each command prints the table as Markdown.
 
+use crate::firmware::{self, Firmware};
+use crate::setup;
 use crate::sh::{Result, cmd, output, root, run, shared, target};
-use crate::{firmware, setup};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// MLPerf Tiny networks and what CMSIS-NN needs on the same emulated core (instructions per inference).
-const MLPERF: &[(&str, u64)] = &[("kws", 7_842_088), ("vww", 24_710_857), ("ic", 29_869_260), ("ad", 579_258)];
+pub const MLPERF: &[(&str, u64)] = &[("kws", 7_842_088), ("vww", 24_710_857), ("ic", 29_869_260), ("ad", 579_258)];
 
 /// The networks of ../shared/models and the data that belongs to each.
-const MODELS: &[(&str, &str)] = &[
+pub const MODELS: &[(&str, &str)] = &[
     ("har_cnn", "motionsense"),
     ("har_cnn_bn", "motionsense"),
     ("har_dscnn", "motionsense"),
@@ -19,11 +20,11 @@ const MODELS: &[(&str, &str)] = &[
 ];
 
 /// Bytes to what the face networks take: (x/255 - 0.5) / 0.25.
-const BYTES: &[&str] = &["--scale", "0.003921569", "--mean", "0.5", "--std", "0.25"];
+pub const BYTES: &[&str] = &["--scale", "0.003921569", "--mean", "0.5", "--std", "0.25"];
 
 struct Bench {
     evenkeel: PathBuf,
-    firmware: PathBuf,
+    firmware: Firmware,
     dir: PathBuf,
     shared: PathBuf,
 }
@@ -41,7 +42,7 @@ impl Bench {
 
     fn json(&self, args: &[&str]) -> Result<Value> {
         let mut c = cmd(&self.evenkeel);
-        let text = output(c.env("EVENKEEL_FIRMWARE", &self.firmware).args(args).arg("--json"))?;
+        let text = output(c.envs(self.firmware.clone()).args(args).arg("--json"))?;
         serde_json::from_str(&text).map_err(|e| format!("{}: {e}", args.join(" ")))
     }
 

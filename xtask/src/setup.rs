@@ -1,12 +1,10 @@
-//! What a fresh machine lacks: the emulator, and a compiler for the Cortex-M4.
+//! What a fresh machine lacks: the emulator, and a compiler for the microcontrollers.
 
+use crate::firmware::BOARDS;
 use crate::sh::{Result, cmd, has, output, run};
 use std::path::{Path, PathBuf};
 
-/// The microcontroller's target.
-pub const TARGET: &str = "thumbv7em-none-eabihf";
-
-/// How to compile for the microcontroller.
+/// How to compile for a microcontroller.
 pub enum Compiler {
     /// The installed toolchain with the target added.
     Rustup,
@@ -17,7 +15,8 @@ pub enum Compiler {
 /// Everything that `test` and `demo` need.
 pub fn all() -> Result<()> {
     emulator()?;
-    compiler().map(drop)
+    BOARDS.iter().try_for_each(|board| compiler(board.target).map(drop))?;
+    crate::aarch64::setup()
 }
 
 /// Makes sure that there is a `qemu-system-arm`.
@@ -29,16 +28,16 @@ pub fn emulator() -> Result<()> {
     apt(&["qemu-system-arm"])
 }
 
-/// A compiler for [`TARGET`]: rustup's where its target can be added, Debian's packages where not.
-pub fn compiler() -> Result<Compiler> {
+/// A compiler for `target`: rustup's where its target can be added, Debian's packages where not.
+pub fn compiler(target: &str) -> Result<Compiler> {
     let sysroot = PathBuf::from(output(cmd("rustc").args(["--print", "sysroot"]))?.trim());
-    if sysroot.join("lib/rustlib").join(TARGET).is_dir() {
-        println!("set-up: the toolchain has {TARGET}");
+    if sysroot.join("lib/rustlib").join(target).is_dir() {
+        println!("set-up: the toolchain has {target}");
         return Ok(Compiler::Rustup);
     }
     if has("rustup", "--version") {
-        println!("set-up: adding {TARGET} to the toolchain");
-        if run(cmd("rustup").args(["target", "add", TARGET])).is_ok() {
+        println!("set-up: adding {target} to the toolchain");
+        if run(cmd("rustup").args(["target", "add", target])).is_ok() {
             return Ok(Compiler::Rustup);
         }
         println!("set-up: rustup cannot fetch it; falling back to Debian's rustc-web, cargo-web and rust-web-src");
@@ -51,14 +50,14 @@ pub fn compiler() -> Result<Compiler> {
     let linker = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
     if !linker.is_file() {
         return Err(format!(
-            "no linker at {}: install a rustup toolchain, or add the target {TARGET} to yours",
+            "no linker at {}: install a rustup toolchain, or add the target {target} to yours",
             linker.display()
         ));
     }
     Ok(Compiler::Debian(linker))
 }
 
-fn apt(packages: &[&str]) -> Result<()> {
+pub fn apt(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     let root = output(cmd("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     let how = format!("apt-get update && apt-get install -y {list}");

@@ -1,4 +1,4 @@
-//! `evenkeel compile`: a network as it is, without pruning.
+//! `evenkeel compile`: a network as it is, without pruning; one that is quantised already keeps its integers.
 
 use super::{InputFlags, print_json, thousands};
 use clap::Args;
@@ -7,26 +7,34 @@ use evenkeel::contract::InputNorm;
 use evenkeel::data::batch::Normaliser;
 use evenkeel::error::{Error, Result};
 use evenkeel::files;
-use evenkeel::lower::{Extras, lower};
+use evenkeel::lower::{Extras, Target, lower};
 use evenkeel::net::{Set, device};
+use evenkeel::quant::QGraph;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Quantises a network to int8 and writes a .keel file, without pruning and without a verdict.
+///
+/// A network that is quantised already (QuantizeLinear and DequantizeLinear around every operator) keeps its scales
+/// and zero points and needs no data.
 #[derive(Args)]
-#[command(after_help = "Example: evenkeel compile model.onnx --data set.npz -o model.keel")]
+#[command(after_help = "Examples: evenkeel compile model.onnx --data set.npz -o model.keel\n          \
+    evenkeel compile model_qdq.onnx -o model.keel")]
 pub struct Compile {
-    /// The ONNX network (f32)
+    /// The ONNX network, f32 or quantised
     model: PathBuf,
-    /// Calibration data: a .npz with splits (its training rows are used), or any .npz/.npy with inputs
+    /// Calibration data of an f32 network: a .npz with splits (its training rows are used), or any .npz/.npy with inputs
     #[arg(long)]
-    data: PathBuf,
+    data: Option<PathBuf>,
     /// Name of the array with inputs in a .npz without splits
     #[arg(long, default_value = "x")]
     array: String,
     /// Where the file goes
     #[arg(short, long)]
     output: PathBuf,
+    /// What the file is for: portable, cortex-m4, cortex-m55, aarch64 or x86-64
+    #[arg(long, default_value_t)]
+    target: Target,
     #[command(flatten)]
     input: InputFlags,
     /// Print JSON
@@ -36,17 +44,22 @@ pub struct Compile {
 
 impl Compile {
     pub fn run(&self) -> Result<()> {
-        let graph = chain::load_network(&self.model)?;
         let input = self.input.apply(&InputNorm::default())?;
-        let (shape, x) = chain::load_inputs(&self.data, &self.array, |data| (data.train.sample, data.train.x))?;
-        let sample = shape.get(1..).unwrap_or(&[]);
-        let norm = Normaliser::new(&input, sample).map_err(|e| e.at(&self.data))?;
-        let set = Set::from_array(sample, &x, &norm, &graph).map_err(|e| e.at(&self.data))?;
-        if set.is_empty() {
-            return Err(Error::new("there is no row to calibrate on").at(&self.data));
-        }
-        let q = chain::quantised(&graph, &set, &input, &device("cpu")?).map_err(|e| e.at(&self.model))?;
-        let lowered = lower(&q, &Extras::default())?;
+        let q = match (chain::load_quantised(&self.model, &input)?, &self.data) {
+            (Some(q), None) => q,
+            (Some(_), Some(_)) => {
+                return Err(Error::new("the network is quantised already, so there is nothing to calibrate")
+                    .at(&self.model)
+                    .help("leave --data out, or give the f32 network"));
+            }
+            (None, Some(data)) => self.calibrated(data, &input)?,
+            (None, None) => {
+                return Err(Error::new("an f32 network needs data to calibrate on")
+                    .at(&self.model)
+                    .help("give --data set.npz, or a network with QuantizeLinear and DequantizeLinear"));
+            }
+        };
+        let lowered = lower(&q, &Extras::default(), self.target).map_err(|e| e.at(&self.model))?;
         files::write(&self.output, &lowered.bytes)?;
         if self.json {
             return print_json(
@@ -61,5 +74,18 @@ impl Compile {
             thousands(lowered.macs)
         );
         Ok(())
+    }
+
+    /// The f32 network, quantised on rows of `data`.
+    fn calibrated(&self, data: &Path, input: &InputNorm) -> Result<QGraph> {
+        let graph = chain::load_network(&self.model)?;
+        let (shape, x) = chain::load_inputs(data, &self.array, |data| (data.train.sample, data.train.x))?;
+        let sample = shape.get(1..).unwrap_or(&[]);
+        let norm = Normaliser::new(input, sample).map_err(|e| e.at(data))?;
+        let set = Set::from_array(sample, &x, &norm, &graph).map_err(|e| e.at(data))?;
+        if set.is_empty() {
+            return Err(Error::new("there is no row to calibrate on").at(data));
+        }
+        chain::quantised(&graph, &set, input, &device("cpu")?).map_err(|e| e.at(&self.model))
     }
 }

@@ -16,10 +16,13 @@ mod audit;
 mod bench;
 mod compile;
 mod inspect;
+mod key;
+mod keygen;
 mod monitor;
 mod prune;
 mod report;
 mod run;
+mod sign;
 mod synth;
 mod train;
 mod verify;
@@ -27,6 +30,7 @@ mod verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evenkeel::contract::InputNorm;
 use evenkeel::error::{Error, Result};
+use evenkeel_emulator::Board;
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::{CertificateGroup, FloorRecord, verdict_name};
 use evenkeel_runtime::monitor::ONE_Q26;
@@ -54,6 +58,8 @@ enum Command {
     Bench(bench::Bench),
     Report(report::Report),
     Monitor(monitor::Monitor),
+    Keygen(keygen::Keygen),
+    Sign(sign::Sign),
 }
 
 impl Cli {
@@ -72,6 +78,8 @@ impl Cli {
             Command::Bench(c) => c.run().map(done),
             Command::Report(c) => c.run().map(done),
             Command::Monitor(c) => c.run().map(done),
+            Command::Keygen(c) => c.run().map(done),
+            Command::Sign(c) => c.run().map(done),
         }
     }
 }
@@ -109,13 +117,28 @@ enum Target {
     Host,
     /// The emulated Cortex-M4; its results are compared with this machine's, byte for byte
     CortexM4,
+    /// The emulated Cortex-M55 with Helium; likewise
+    CortexM55,
+    /// An emulated AArch64 core (bench only); likewise
+    Aarch64,
+}
+
+impl Target {
+    /// The board that is emulated, of a microcontroller.
+    fn board(self) -> Option<Board> {
+        match self {
+            Target::Host | Target::Aarch64 => None,
+            Target::CortexM4 => Some(Board::Mps2An386),
+            Target::CortexM55 => Some(Board::Mps3An547),
+        }
+    }
 }
 
 /// The firmware that the emulated device runs.
-fn firmware() -> Result<PathBuf> {
-    evenkeel_emulator::find_firmware().ok_or_else(|| {
+fn firmware(board: Board) -> Result<PathBuf> {
+    board.find_firmware().ok_or_else(|| {
         Error::new("the firmware for the emulator is not built")
-            .help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE")
+            .help(format!("run `cargo xtask firmware`, or set {}", board.variable()))
     })
 }
 

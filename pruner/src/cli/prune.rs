@@ -9,7 +9,7 @@ use evenkeel::error::{Error, Result};
 use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict};
 use evenkeel::files;
 use evenkeel::graph::Graph;
-use evenkeel::lower::{Cost, lower};
+use evenkeel::lower::{Cost, Target, lower};
 use evenkeel::net::{Split, device};
 use evenkeel::onnx;
 use evenkeel::progress::Stop;
@@ -42,6 +42,9 @@ pub struct Prune {
     /// The method
     #[arg(long, value_enum, default_value_t = Method::Contract)]
     method: Method,
+    /// What the file is for: portable, cortex-m4, cortex-m55, aarch64 or x86-64
+    #[arg(long, default_value_t)]
+    target: Target,
     /// Write the file although its verdict is not PASS
     #[arg(long)]
     allow_unproven: bool,
@@ -100,7 +103,8 @@ impl Prune {
         files::check_folder(&self.output)?;
         let stop = Stop::on_ctrl_c()?;
         let norm = chain::input_channels(&contract.input);
-        let frame = Frame { norm: norm.len(), extras: certify::blank(&contract, &p.select_groups)? };
+        let extras = certify::blank(&contract, &p.select_groups)?;
+        let frame = Frame { norm: norm.len(), extras, target: self.target };
         let train = Split { set: &p.train, groups: &p.train_groups };
         let selection = Split { set: &p.select, groups: &p.select_groups };
         let outcome =
@@ -115,7 +119,7 @@ impl Prune {
             .at(&onnx));
         }
         let q = chain::quantised(&outcome.graph, &p.train, &contract.input, &options.device)?;
-        let small = lower(&q, &frame.extras)?;
+        let small = lower(&q, &frame.extras, self.target)?;
         let model = chain::open(&small.bytes, &self.output)?;
         let mut hash = [0; 2];
         let verdict = fair::judge(p.data.verdict, &contract, |rows| {
@@ -128,7 +132,7 @@ impl Prune {
             })
         })?;
         let passed = verdict.verdict == Judged::Pass;
-        let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed)?)?;
+        let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed)?, self.target)?;
         self.check_budget(&outcome, &lowered.cost())?;
         let report = self.report(verdict, &contract, &outcome, &lowered.cost(), &options);
         let page = self.output.with_extension("report.html");

@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn the_lines_add_up() {
         for seed in 0..20 {
-            let graph = samples::random_graph(seed);
+            let graph = samples::varied_graph(seed);
             let lines = summary(&graph);
             assert_eq!(lines.iter().map(|l| l.macs).sum::<usize>(), graph.macs());
             assert_eq!(lines.iter().map(|l| l.params).sum::<usize>(), graph.params());

@@ -1,6 +1,6 @@
 //! The plain f32 evaluator: what a graph means. Tests compare everything else with it.
 
-use super::{Conv, Graph, Op, Shape, Window};
+use super::{Axis, Conv, Graph, Op, Shape, Window};
 
 /// Evaluates one sample `x` (C × H × W) and returns every node's value, in the order of the nodes.
 ///
@@ -53,6 +53,37 @@ pub fn eval(graph: &Graph, x: &[f32]) -> Vec<Vec<f32>> {
                 let exps: Vec<f32> = input(0).iter().map(|v| (v - max).exp()).collect();
                 let sum: f32 = exps.iter().sum();
                 exps.iter().map(|e| e / sum).collect()
+            }
+            Op::Concat => (0..node.inputs.len()).flat_map(|i| input(i).iter().copied()).collect(),
+            Op::Mul => {
+                // One factor per channel, or per element.
+                let run = input(0).len() / input(1).len();
+                input(0).iter().enumerate().map(|(i, v)| v * input(1)[i / run]).collect()
+            }
+            Op::Activation(f) => input(0).iter().map(|&v| f.apply(v)).collect(),
+            Op::Resize { scale: [v, h] } => input(0)
+                .chunks_exact(shape(0).w)
+                .flat_map(|row| std::iter::repeat_n(row, *v))
+                .flat_map(|row| row.iter().flat_map(|&x| std::iter::repeat_n(x, *h)))
+                .collect(),
+            Op::Pad { pad: [top, left, ..], value } => {
+                let (from, mut out) = (shape(0), vec![*value; node.shape.len()]);
+                for (row, values) in input(0).chunks_exact(from.w).enumerate() {
+                    let (c, y) = (row / from.h, row % from.h);
+                    out[(c * node.shape.h + y + top) * node.shape.w + left..][..from.w].copy_from_slice(values);
+                }
+                out
+            }
+            &Op::Slice { axis, begin, len } => {
+                let Shape { c, h, w } = shape(0);
+                let (outer, inner) = match axis {
+                    Axis::C => (1, h * w),
+                    Axis::H => (c, w),
+                    Axis::W => (c * h, 1),
+                };
+                let block = input(0).len() / outer;
+                let pick = |o: usize| &input(0)[o * block + begin * inner..][..len * inner];
+                (0..outer).flat_map(pick).copied().collect()
             }
         };
         debug_assert_eq!(value.len(), node.shape.len(), "{}", node.name);
@@ -150,6 +181,35 @@ mod tests {
         let y = b.push(Op::Softmax, &[0]);
         let [a, c] = eval_output(&b.finish(y), &[100.0, 100.0 + 3f32.ln()])[..] else { unreachable!() };
         assert!((a - 0.25).abs() < 1e-6 && (c - 0.75).abs() < 1e-6);
+    }
+
+    #[test]
+    fn movers_and_products_by_hand() {
+        let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        let run = |op: Op| {
+            let mut b = Builder::new(0, Shape::new(2, 2, 2));
+            let y = b.push(op, &[0]);
+            eval_output(&b.finish(y), &x)
+        };
+        let slice = |axis, begin| run(Op::Slice { axis, begin, len: 1 });
+        assert_eq!(slice(Axis::C, 1), [5.0, 6.0, 7.0, 8.0]);
+        assert_eq!(slice(Axis::H, 0), [1.0, 2.0, 5.0, 6.0]);
+        assert_eq!(slice(Axis::W, 1), [2.0, 4.0, 6.0, 8.0]);
+        let up = run(Op::Resize { scale: [1, 2] });
+        assert_eq!(up, [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 6.0, 6.0, 7.0, 7.0, 8.0, 8.0]);
+        assert_eq!(run(Op::Resize { scale: [2, 1] })[..6], [1.0, 2.0, 1.0, 2.0, 3.0, 4.0]);
+        let bordered = run(Op::Pad { pad: [1, 0, 0, 1], value: 9.0 });
+        assert_eq!(bordered[..9], [9.0, 9.0, 9.0, 1.0, 2.0, 9.0, 3.0, 4.0, 9.0]);
+        assert_eq!(bordered[9..], [9.0, 9.0, 9.0, 5.0, 6.0, 9.0, 7.0, 8.0, 9.0]);
+
+        let mut b = Builder::new(0, Shape::new(2, 2, 2));
+        let gate = b.push(Op::GlobalAvgPool, &[0]);
+        let gated = b.push(Op::Mul, &[0, gate]);
+        let square = b.push(Op::Mul, &[0, 0]);
+        let y = b.push(Op::Concat, &[gated, square]);
+        let got = eval_output(&b.finish(y), &x);
+        assert_eq!(got[..8], [2.5, 5.0, 7.5, 10.0, 32.5, 39.0, 45.5, 52.0]);
+        assert_eq!(got[8..], [1.0, 4.0, 9.0, 16.0, 25.0, 36.0, 49.0, 64.0]);
     }
 
     #[test]

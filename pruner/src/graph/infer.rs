@@ -1,6 +1,6 @@
 //! Shape inference: recomputes every shape from the input's and checks all that a graph promises.
 
-use super::{Graph, Node, Op, Shape, Window};
+use super::{Axis, Graph, Node, Op, Shape, Window};
 use crate::error::{Error, Result};
 
 /// Largest number of elements of one activation; what is larger is a broken file, not a network for a device.
@@ -51,7 +51,8 @@ fn named(node: &Node, what: &str) -> Error {
 pub fn result_shape(op: &Op, inputs: &[Shape]) -> std::result::Result<Shape, String> {
     let arity = match op {
         Op::Input => 0,
-        Op::Add => 2,
+        Op::Add | Op::Mul => 2,
+        Op::Concat => inputs.len().max(2),
         _ => 1,
     };
     let &[x, ..] = inputs else { return Err("a second input, or a node without inputs".into()) };
@@ -123,6 +124,50 @@ pub fn result_shape(op: &Op, inputs: &[Shape]) -> std::result::Result<Shape, Str
             }
             x
         }
+        Op::Concat => {
+            let other = inputs.iter().find(|y| (y.h, y.w) != (x.h, x.w));
+            if let Some(y) = other {
+                return Err(format!("{x} and {y} differ in height or width"));
+            }
+            let c = inputs.iter().try_fold(0usize, |c, y| c.checked_add(y.c)).ok_or("too many channels")?;
+            Shape::new(c, x.h, x.w)
+        }
+        Op::Mul => {
+            if inputs[1] != x && inputs[1] != Shape::vector(x.c) {
+                return Err(format!("a second input of {} is neither {x} nor one factor per channel", inputs[1]));
+            }
+            x
+        }
+        Op::Activation(f) => {
+            if !f.is_finite() {
+                return Err(format!("a parameter of {f:?} is not finite"));
+            }
+            x
+        }
+        Op::Resize { scale: [v, h] } => match (x.h.checked_mul(*v), x.w.checked_mul(*h)) {
+            (Some(h), Some(w)) => Shape::new(x.c, h, w),
+            _ => return Err(format!("{x} scaled by {v}×{h} is too large")),
+        },
+        Op::Pad { pad: [top, left, bottom, right], value } => {
+            if !value.is_finite() {
+                return Err(format!("it fills with {value}, which is not finite"));
+            }
+            let grown = |size: usize, a: usize, b: usize| size.checked_add(a)?.checked_add(b);
+            match (grown(x.h, *top, *bottom), grown(x.w, *left, *right)) {
+                (Some(h), Some(w)) => Shape::new(x.c, h, w),
+                _ => return Err("its border is too wide".into()),
+            }
+        }
+        &Op::Slice { axis, begin, len } => {
+            if begin.checked_add(len).is_none_or(|end| end > x.along(axis)) {
+                return Err(format!("{len} from {begin} on along {axis:?} do not fit an input of {x}"));
+            }
+            match axis {
+                Axis::C => Shape { c: len, ..x },
+                Axis::H => Shape { h: len, ..x },
+                Axis::W => Shape { w: len, ..x },
+            }
+        }
     };
     sized(shape)?;
     Ok(shape)
@@ -157,14 +202,56 @@ fn product(factors: &[usize]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Activation;
     use crate::graph::samples::{self, Builder};
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn built_graphs_infer_to_themselves(seed in any::<u64>()) {
-            let graph = samples::random_graph(seed);
+            let graph = samples::varied_graph(seed);
             prop_assert_eq!(infer(graph.clone()).expect("sound"), graph);
+        }
+    }
+
+    #[test]
+    fn shapes_that_do_not_go_together_are_named() {
+        let (x, y) = (Shape::new(4, 6, 8), Shape::new(3, 6, 8));
+        let gate = Shape::vector(4);
+        let slice = |axis, begin, len| Op::Slice { axis, begin, len };
+        let pad = |value| Op::Pad { pad: [1, 2, 3, 4], value };
+        let good = [
+            (Op::Concat, vec![x, y, y], Shape::new(10, 6, 8)),
+            (Op::Mul, vec![x, x], x),
+            (Op::Mul, vec![x, gate], x),
+            (Op::Activation(Activation::HardSwish), vec![x], x),
+            (Op::Resize { scale: [2, 3] }, vec![x], Shape::new(4, 12, 24)),
+            (pad(0.5), vec![x], Shape::new(4, 10, 14)),
+            (slice(Axis::C, 1, 3), vec![x], Shape::new(3, 6, 8)),
+            (slice(Axis::H, 5, 1), vec![x], Shape::new(4, 1, 8)),
+            (slice(Axis::W, 0, 8), vec![x], x),
+        ];
+        for (op, inputs, want) in good {
+            assert_eq!(result_shape(&op, &inputs), Ok(want), "{op:?}");
+        }
+        let wide = usize::MAX;
+        let bad = [
+            (Op::Concat, vec![x], "needs 2"),
+            (Op::Concat, vec![x, gate], "height or width"),
+            (Op::Mul, vec![gate, x], "per channel"),
+            (Op::Mul, vec![x, Shape::vector(3)], "per channel"),
+            (Op::Activation(Activation::LeakyRelu { slope: f32::NAN }), vec![x], "not finite"),
+            (Op::Resize { scale: [0, 1] }, vec![x], "empty"),
+            (Op::Resize { scale: [1, wide] }, vec![x], "too large"),
+            (Op::Pad { pad: [wide, 1, 1, 1], value: 0.0 }, vec![x], "too wide"),
+            (pad(f32::INFINITY), vec![x], "not finite"),
+            (slice(Axis::C, 2, 3), vec![x], "along C"),
+            (slice(Axis::W, wide, 2), vec![x], "along W"),
+            (slice(Axis::H, 0, 0), vec![x], "empty"),
+        ];
+        for (op, inputs, word) in bad {
+            let error = result_shape(&op, &inputs).expect_err(word);
+            assert!(error.contains(word), "{op:?}: {error}");
         }
     }
 

@@ -6,16 +6,20 @@
 
 use std::fmt;
 
+mod activation;
 pub mod cost;
 mod edit;
 pub mod eval;
 pub mod infer;
 pub mod norm;
+mod pad;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod tail;
 
+pub use activation::Activation;
 pub(crate) use edit::drop_dead;
+pub(crate) use pad::fold_pad;
 
 /// Shape of one sample of an activation: channels, height, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +46,15 @@ impl Shape {
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.c * self.h * self.w
+    }
+
+    /// Number of elements along an axis.
+    pub fn along(&self, axis: Axis) -> usize {
+        match axis {
+            Axis::C => self.c,
+            Axis::H => self.h,
+            Axis::W => self.w,
+        }
     }
 
     /// True when there are no elements.
@@ -120,6 +133,44 @@ pub enum Op {
     Linear(Linear),
     /// Softmax over a vector.
     Softmax,
+    /// Two or more inputs of the same height and width, one behind the other along the channels.
+    Concat,
+    /// Element-wise product. The second input has the shape of the first, or is a vector of one factor per channel.
+    Mul,
+    /// A function of each element.
+    Activation(Activation),
+    /// Every element repeated: nearest neighbour at an integer scale.
+    Resize {
+        /// How often, vertically and horizontally.
+        scale: [usize; 2],
+    },
+    /// A border of one value.
+    Pad {
+        /// Width of the border: top, left, bottom, right.
+        pad: [usize; 4],
+        /// What it is filled with.
+        value: f32,
+    },
+    /// A run of neighbours along one axis.
+    Slice {
+        /// The axis.
+        axis: Axis,
+        /// Index of the first.
+        begin: usize,
+        /// How many there are.
+        len: usize,
+    },
+}
+
+/// An axis of a [`Shape`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Axis {
+    /// Channels.
+    C,
+    /// Height.
+    H,
+    /// Width.
+    W,
 }
 
 /// Geometry of a sliding window, each pair vertical then horizontal.
@@ -280,6 +331,12 @@ impl Op {
             Op::Flatten => "Flatten",
             Op::Linear(_) => "Linear",
             Op::Softmax => "Softmax",
+            Op::Concat => "Concat",
+            Op::Mul => "Mul",
+            Op::Activation(f) => f.name(),
+            Op::Resize { .. } => "Resize",
+            Op::Pad { .. } => "Pad",
+            Op::Slice { .. } => "Slice",
         }
     }
 }

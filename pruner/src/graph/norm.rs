@@ -107,7 +107,7 @@ mod tests {
     proptest! {
         #[test]
         fn folding_and_restoring_keep_the_function(seed in any::<u64>()) {
-            let graph = samples::random_graph(seed);
+            let graph = samples::varied_graph(seed);
             let x = samples::input(&graph, seed);
             let want = eval_output(&graph, &x);
 

@@ -1,7 +1,7 @@
 //! Small random networks for tests.
 
 use super::infer::{infer, result_shape};
-use super::{BatchNorm, Conv, Graph, Linear, Node, NodeId, Op, Shape, Window};
+use super::{Activation, Axis, BatchNorm, Conv, Graph, Linear, Node, NodeId, Op, Shape, Window};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -85,9 +85,19 @@ pub(crate) fn input(graph: &Graph, seed: u64) -> Vec<f32> {
     (0..graph.input_shape().len()).map(|_| rng.random_range(-2.0..2.0)).collect()
 }
 
-/// A small network, 1-D or 2-D: plain, depthwise and grouped convolutions, normalisation, residual sums, pools, and a head
+/// A small network of the operators that have an int8 form, 1-D or 2-D: plain, depthwise and grouped convolutions, normalisation, residual sums, pools, and a head
 /// behind a Flatten or a global pool.
 pub(crate) fn random_graph(seed: u64) -> Graph {
+    random(seed, |_, _, x| x)
+}
+
+/// A [`random_graph`] with every other operator as well.
+pub(crate) fn varied_graph(seed: u64) -> Graph {
+    random(seed, varied)
+}
+
+/// A random network; `more` may put something behind each of its blocks.
+fn random(seed: u64, more: fn(&mut Builder, &mut ChaCha8Rng, NodeId) -> NodeId) -> Graph {
     let mut pick = ChaCha8Rng::seed_from_u64(seed.wrapping_add(1));
     let image = pick.random_bool(0.5);
     let c = pick.random_range(1..4);
@@ -125,6 +135,7 @@ pub(crate) fn random_graph(seed: u64) -> Graph {
                 b.conv(x, out, kernel(1), 1, 1)
             }
         };
+        x = more(&mut b, &mut pick, x);
         if pick.random_bool(0.5) {
             x = b.norm(x);
         }
@@ -141,7 +152,77 @@ pub(crate) fn random_graph(seed: u64) -> Graph {
     if pick.random_bool(0.5) {
         x = b.linear(x, 5);
         x = b.clip(x, f32::INFINITY);
+        x = more(&mut b, &mut pick, x);
     }
     x = b.linear(x, 3);
     b.finish(x)
+}
+
+/// One or two of the operators that [`random_graph`] has not, behind `x`.
+fn varied(b: &mut Builder, pick: &mut ChaCha8Rng, x: NodeId) -> NodeId {
+    let shape = b.shape(x);
+    let vector = shape == Shape::vector(shape.c);
+    match pick.random_range(0..8) {
+        // Branches side by side, one of them with itself.
+        0 => {
+            let other = layer(b, pick, x);
+            let parts = if pick.random_bool(0.5) { vec![x, other] } else { vec![other, x, other] };
+            b.push(Op::Concat, &parts)
+        }
+        // Squeeze and excitation.
+        1 => {
+            let pool = if vector { x } else { b.push(Op::GlobalAvgPool, &[x]) };
+            let gate = b.linear(pool, 2);
+            let gate = b.push(Op::Activation(Activation::Silu), &[gate]);
+            let gate = b.linear(gate, shape.c);
+            let gate = activation(b, pick, gate);
+            b.push(Op::Mul, &[x, gate])
+        }
+        2 => {
+            let (left, right) = (b.conv(x, 3, [1, 1], 1, 1), b.conv(x, 3, [1, 1], 1, 1));
+            b.push(Op::Mul, &[left, right])
+        }
+        // Half of the channels go through a layer.
+        3 if shape.c > 1 => {
+            let at = pick.random_range(1..shape.c);
+            let [left, right] =
+                [(0, at), (at, shape.c - at)].map(|(begin, len)| b.push(Op::Slice { axis: Axis::C, begin, len }, &[x]));
+            let inner = b.conv(right, shape.c - at, [1, 1], 1, 1);
+            let right = if pick.random_bool(0.5) { b.add(inner, right) } else { inner };
+            b.push(Op::Concat, &[right, left])
+        }
+        4 if !vector && shape.len() < 500 => {
+            let scale = if shape.h > 1 { [pick.random_range(1..3), 2] } else { [1, pick.random_range(2..4)] };
+            b.push(Op::Resize { scale }, &[x])
+        }
+        5 if !vector => {
+            let mut side = || pick.random_range(0..2);
+            let pad = if shape.h > 1 { [side(), side(), side(), 1] } else { [0, side(), 0, 1] };
+            b.push(Op::Pad { pad, value: 0.25 }, &[x])
+        }
+        6 if shape.w > 4 => {
+            let axis = if shape.h > 4 && pick.random_bool(0.5) { Axis::H } else { Axis::W };
+            let (begin, end) = (pick.random_range(0..2), shape.along(axis) - pick.random_range(1..2));
+            b.push(Op::Slice { axis, begin, len: end - begin }, &[x])
+        }
+        _ => activation(b, pick, x),
+    }
+}
+
+fn layer(b: &mut Builder, pick: &mut ChaCha8Rng, x: NodeId) -> NodeId {
+    let out = pick.random_range(1..4);
+    b.conv(x, out, [1, 1], 1, 1)
+}
+
+fn activation(b: &mut Builder, pick: &mut ChaCha8Rng, x: NodeId) -> NodeId {
+    let f = match pick.random_range(0..7) {
+        0 => Activation::Sigmoid,
+        1 => Activation::Tanh,
+        2 => Activation::HardSigmoid { alpha: 0.25, beta: 0.5 },
+        3 => Activation::HardSwish,
+        4 => Activation::Silu,
+        5 => Activation::LeakyRelu { slope: 0.125 },
+        _ => Activation::Gelu,
+    };
+    b.push(Op::Activation(f), &[x])
 }

@@ -6,20 +6,27 @@
 
 mod cost;
 mod extras;
+mod memory;
 pub mod plan;
+mod program;
 mod skeleton;
+mod target;
 
 #[cfg(test)]
 mod tests;
 
 pub use cost::{Cost, cost};
 pub use extras::{Certificate, Extras, Floor, GroupCertificate, MonitorPlan};
+pub use target::Target;
 
+use crate::aligned::AlignedBytes;
 use crate::error::{Context, Error, Result};
 use crate::quant::{QGraph, QNode, QOp, QWeights};
 use evenkeel_runtime::Model;
-use evenkeel_runtime::format::{FileSpec, Requant};
-use skeleton::{Skeleton, of_quantised, skeleton};
+use evenkeel_runtime::format::pack::{Form, fold_offset, pack};
+use evenkeel_runtime::format::{FileSpec, OpRecord, Requant, op};
+use program::of_quantised;
+use skeleton::{Skeleton, skeleton};
 
 /// A lowered network.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,50 +46,89 @@ impl Lowered {
     }
 }
 
-/// Gives a quantised network its bytes.
+/// Gives a quantised network its bytes, for a target.
 ///
 /// # Errors
 /// Networks beyond the format's limits, by name; numbers in `extras` that the runtime refuses (a metric that is not a
 /// number, likelihood ratios that would alarm without cause).
-pub fn lower(q: &QGraph, extras: &Extras) -> Result<Lowered> {
+pub fn lower(q: &QGraph, extras: &Extras, target: Target) -> Result<Lowered> {
     let items = of_quantised(q);
-    let Skeleton { mut spec, data_len, macs } = skeleton(&items, q.output, q.input_norm.len(), extras)?;
+    let Skeleton { mut spec, program, data_len, .. } = skeleton(&items, q.output, q.input_norm.len(), extras, target)?;
     spec.input_channels.clone_from(&q.input_norm);
+    spec.input_rounding = q.input_rounding;
     spec.data = vec![0; data_len];
-    for (i, node) in q.nodes.iter().enumerate() {
-        (spec.tensors[i].scale, spec.tensors[i].zero) = (node.out.scale, node.out.zero.into());
-        if i > 0 {
-            fill(&mut spec, i - 1, node).context(format!("cannot lower '{}'", node.name))?;
+    for (record, &item) in spec.tensors.iter_mut().zip(&program.tensors) {
+        (record.scale, record.zero) = (q.nodes[item].out.scale, q.nodes[item].out.zero.into());
+    }
+    for (i, planned) in program.ops.iter().enumerate() {
+        let node = &q.nodes[planned.item];
+        // A copy into a concatenation has no numbers.
+        if items[planned.item].kind == planned.kind {
+            fill(&mut spec, i, node, target).context(format!("cannot lower '{}'", node.name))?;
+        }
+        if let Some(sum) = planned.sum {
+            add_sum(&mut spec.ops[i], node, &q.nodes[sum.item], sum.second)?;
         }
     }
     let bytes = spec.to_bytes();
-    verify(&bytes)?;
+    let macs = verify(&bytes)?;
     Ok(Lowered { bytes, arena: spec.arena_len as usize, macs })
 }
 
 /// Puts the numbers of `node` into operator `i`.
-fn fill(spec: &mut FileSpec, i: usize, node: &QNode) -> Result<()> {
+fn fill(spec: &mut FileSpec, i: usize, node: &QNode, target: Target) -> Result<()> {
     let op = &mut spec.ops[i];
     (op.lo, op.hi) = node.clamp;
+    let as_bytes = |data: &[i8]| -> Vec<u8> { data.iter().map(|&w| w as u8).collect() };
     match &node.op {
         QOp::Conv { weights: QWeights { data, requant, left_shift }, .. }
         | QOp::Linear(QWeights { data, requant, left_shift }) => {
             op.left_shift = *left_shift;
-            // int8 to its byte, as it is.
-            let data: Vec<u8> = data.iter().map(|&w| w as u8).collect();
-            put(&mut spec.data, op.weights, op.weights_len as usize, &data)?;
-            put(&mut spec.data, op.requant, op.requant_len as usize * size_of::<Requant>(), &requant_bytes(requant))?;
+            let mut requant = requant.clone();
+            let mut data = data.clone();
+            if matches!(op.code, op::CONV | op::LINEAR) {
+                let taps = data.len() / requant.len().max(1);
+                fold_offset(target.packing(), &data, taps, &mut requant);
+                let packed = pack(&data, taps, target.packing(), op.code, Form::Dense);
+                data = packed.ok_or_else(|| Error::new("internal error: weights that do not pack"))?.weights;
+            }
+            put(&mut spec.data, op.weights, op.weights_len as usize, &as_bytes(&data))?;
+            put_requant(&mut spec.data, op, &requant)?;
         }
         QOp::AvgPool { requant, left_shift, .. } => {
             op.left_shift = *left_shift;
-            put(&mut spec.data, op.requant, op.requant_len as usize * size_of::<Requant>(), &requant_bytes(requant))?;
+            put_requant(&mut spec.data, op, requant)?;
+        }
+        QOp::Mul { mul, left_shift } => {
+            op.left_shift = *left_shift;
+            put_requant(&mut spec.data, op, &[Requant { bias: 0, mul: *mul }])?;
         }
         QOp::Add { mul, bias, shift } => {
             (op.add_mul, op.add_bias, op.add_shift) = (*mul, *bias, *shift as u16);
         }
-        QOp::Input | QOp::MaxPool(_) => {}
+        QOp::Lut(table) => put(&mut spec.data, op.weights, 256, &as_bytes(&table[..]))?,
+        QOp::Softmax { table } => {
+            let bytes: Vec<u8> = table.iter().flat_map(|e| e.to_le_bytes()).collect();
+            put(&mut spec.data, op.weights, 1024, &bytes)?;
+        }
+        QOp::Input | QOp::MaxPool(_) | QOp::Resize(_) | QOp::Slice(_) | QOp::Pad(_) | QOp::Concat => {}
     }
     Ok(())
+}
+
+/// Lets the operator of `node` compute `sum` with it; `second` when `node` is the sum's second input.
+fn add_sum(op: &mut OpRecord, node: &QNode, sum: &QNode, second: bool) -> Result<()> {
+    let QOp::Add { mul, bias, shift } = sum.op else { return Err(Error::new("internal error: not a sum")) };
+    op.mid = [node.out.zero, node.clamp.0, node.clamp.1, 0];
+    op.add_mul = if second { [mul[1], mul[0]] } else { mul };
+    (op.add_bias, op.add_shift) = (bias, shift as u16);
+    (op.lo, op.hi) = sum.clamp;
+    Ok(())
+}
+
+fn put_requant(data: &mut [u8], op: &OpRecord, records: &[Requant]) -> Result<()> {
+    let bytes: Vec<u8> = records.iter().flat_map(|r| [r.bias.to_le_bytes(), r.mul.to_le_bytes()].concat()).collect();
+    put(data, op.requant, op.requant_len as usize * size_of::<Requant>(), &bytes)
 }
 
 fn put(data: &mut [u8], offset: u32, len: usize, bytes: &[u8]) -> Result<()> {
@@ -94,17 +140,10 @@ fn put(data: &mut [u8], offset: u32, len: usize, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn requant_bytes(records: &[Requant]) -> Vec<u8> {
-    records.iter().flat_map(|r| [r.bias.to_le_bytes(), r.mul.to_le_bytes()].concat()).collect()
-}
-
-/// Reads the file back with the runtime's own reader.
-fn verify(bytes: &[u8]) -> Result<()> {
-    // The allocator need not align bytes to 4; one of four starts does.
-    let mut copy = vec![0; bytes.len() + 4];
-    let start = copy.as_ptr().addr().next_multiple_of(4) - copy.as_ptr().addr();
-    copy[start..start + bytes.len()].copy_from_slice(bytes);
-    Model::from_bytes(&copy[start..start + bytes.len()])
-        .map(|_| ())
-        .map_err(|e| Error::new(format!("the runtime refuses the lowered file: {e}")))
+/// Reads the file back with the runtime's own reader, and counts its multiply-accumulates.
+fn verify(bytes: &[u8]) -> Result<u64> {
+    let copy = AlignedBytes::new(bytes);
+    let model = Model::from_bytes(copy.bytes())
+        .map_err(|e| Error::new(format!("the runtime refuses the lowered file: {e}")))?;
+    Ok((0..model.ops().len()).map(|i| model.macs(i)).sum())
 }

@@ -2,69 +2,22 @@
 //! it in and the cost of a network that was never quantised is read from it.
 
 use super::extras::Extras;
-use super::plan::plan;
+use super::memory::place;
+use super::program::{Item, Kind, Planned, Program, program};
+use super::target::Target;
 use crate::error::{Context, Error, Result};
-use crate::graph::{Graph, Op, Shape, Window};
-use crate::quant::fuse::{Steps, tap_range, whole};
-use crate::quant::{QGraph, QOp};
+use crate::graph::{Shape, Window};
+use crate::quant::fuse::tap_range;
 use evenkeel_runtime::format::{
-    FileSpec, InputChannel, MAX_ARENA, MAX_RECORDS, OpRecord, Packing, Requant, TENSOR_ALIGN, TensorRecord, op,
+    FileSpec, InputChannel, MAX_RECORDS, OpRecord, Requant, TENSOR_ALIGN, TensorRecord, encoding, flag, op,
 };
-
-/// A tensor and the operator that writes it, by shape.
-pub(super) struct Item<'a> {
-    name: &'a str,
-    kind: Kind,
-    inputs: &'a [usize],
-    shape: Shape,
-}
-
-enum Kind {
-    Input,
-    Conv { window: Window, groups: usize },
-    Linear,
-    Add,
-    MaxPool(Window),
-    Mean(Window),
-}
-
-/// The items of a quantised network.
-pub(super) fn of_quantised(q: &QGraph) -> Vec<Item<'_>> {
-    let kind = |op: &QOp| match op {
-        QOp::Input => Kind::Input,
-        QOp::Conv { window, groups, .. } => Kind::Conv { window: *window, groups: *groups },
-        QOp::Linear(_) => Kind::Linear,
-        QOp::Add { .. } => Kind::Add,
-        QOp::MaxPool(window) => Kind::MaxPool(*window),
-        QOp::AvgPool { window, .. } => Kind::Mean(*window),
-    };
-    q.nodes.iter().map(|n| Item { name: &n.name, kind: kind(&n.op), inputs: &n.inputs, shape: n.shape }).collect()
-}
-
-/// The items that a graph will have when it is quantised.
-pub(super) fn of_steps<'a>(graph: &'a Graph, steps: &'a Steps) -> Vec<Item<'a>> {
-    let item = |step: &'a crate::quant::fuse::Step| {
-        let node = &graph.nodes[step.op];
-        let kind = match &node.op {
-            Op::Conv(c) => Kind::Conv { window: c.window, groups: c.groups },
-            Op::Linear(_) => Kind::Linear,
-            Op::Add => Kind::Add,
-            Op::MaxPool(window) => Kind::MaxPool(*window),
-            Op::AvgPool { window, .. } => Kind::Mean(*window),
-            Op::GlobalAvgPool => Kind::Mean(whole(steps.steps[step.inputs[0]].shape)),
-            Op::Clip { .. } => Kind::Mean(whole(Shape::vector(1))),
-            // Nothing else becomes a step.
-            Op::Input | Op::BatchNorm(_) | Op::Flatten | Op::Softmax => Kind::Input,
-        };
-        Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape }
-    };
-    steps.steps.iter().map(item).collect()
-}
 
 /// The file to be: its numbers are zero and its data section is still empty.
 pub(super) struct Skeleton {
-    /// Operator `i` writes tensor `i + 1`, which is item `i + 1`.
+    /// Operator `i` is that of `program.ops[i]`, tensors likewise.
     pub spec: FileSpec,
+    /// What each operator and tensor stands for.
+    pub program: Program,
     /// Bytes of the data section.
     pub data_len: usize,
     /// Multiply-accumulates of one inference.
@@ -75,124 +28,152 @@ pub(super) struct Skeleton {
 ///
 /// # Errors
 /// Networks that the format cannot hold: too many operators, or sizes beyond its fields.
-pub(super) fn skeleton(items: &[Item], output: usize, norm: usize, extras: &Extras) -> Result<Skeleton> {
+pub(super) fn skeleton(
+    items: &[Item],
+    output: usize,
+    norm: usize,
+    extras: &Extras,
+    target: Target,
+) -> Result<Skeleton> {
     if output == 0 || items.len() > MAX_RECORDS {
         return Err(Error::new(format!("a network of {} operations cannot be lowered", items.len().saturating_sub(1)))
             .help(format!("the format holds 1 to {} operations", MAX_RECORDS - 1)));
     }
-    let mut data = DataLayout { len: 0 };
-    let mut spec = FileSpec { input: 0, output: u16_of(output)?, ..FileSpec::default() };
+    let program = program(items, output, target.saves_ram());
+    let mut data = DataLayout { len: 0, weight_align: target.packing().weights_align() };
+    let mut spec = FileSpec { packing: target.packing() as u16, ..FileSpec::default() };
+    // All fit: there are no more tensors than items.
+    spec.output = program.tensor(output).unwrap_or_default() as u16;
     let mut macs = 0u64;
-    let mut scratch = 0;
-    for (i, item) in items.iter().enumerate().skip(1) {
-        let mut record = record(items, i, &mut data).context(format!("cannot lower '{}'", item.name))?;
-        record.name = spec.names.add(item.name);
-        let shape = |s: Shape| [s.h, s.w, s.c];
-        let from = items[item.inputs[0]].shape;
-        scratch = scratch.max(Packing::Portable.scratch_len(&record, shape(from), shape(item.shape)));
-        macs += record.weights_len as u64 * (item.shape.h * item.shape.w) as u64;
+    for planned in &program.ops {
+        let name = items[planned.item].name;
+        let (mut record, weights) =
+            record(items, &program, planned, &mut data, target).context(format!("cannot lower '{name}'"))?;
+        record.name = spec.names.add(name);
+        let shape = items[planned.item].shape;
+        macs += weights as u64 * (shape.h * shape.w) as u64;
         spec.ops.push(record);
     }
-
-    let lifetimes = lifetimes(items, output);
-    let sizes: Vec<usize> = items.iter().map(|i| i.shape.len()).collect();
-    let (offsets, total) = plan(&sizes, &lifetimes);
-    let arena = total.saturating_add(scratch);
-    if arena > MAX_ARENA as usize {
-        return Err(Error::new(format!("the network needs an arena of {arena} bytes"))
-            .help(format!("the format allows {MAX_ARENA}: use a smaller input or more stride")));
-    }
-    (spec.scratch_offset, spec.arena_len) = (total as u32, arena as u32);
-    // All fit: no size is larger than the arena, no operator number than MAX_RECORDS.
-    spec.tensors.extend(items.iter().enumerate().map(|(i, item)| TensorRecord {
-        offset: offsets[i] as u32,
-        c: item.shape.c as u32,
-        h: item.shape.h as u32,
-        w: item.shape.w as u32,
-        scale: 1.0,
-        zero: 0,
-        first_op: lifetimes[i].0 as u32,
-        last_op: lifetimes[i].1 as u32,
+    let lifetimes = lifetimes(&program, spec.output as usize);
+    spec.tensors.extend(program.tensors.iter().zip(&lifetimes).map(|(&item, alive)| {
+        let Shape { c, h, w } = items[item].shape;
+        let [c, h, w, first_op, last_op] = [c, h, w, alive.0, alive.1].map(|v| v as u32);
+        TensorRecord { offset: 0, c, h, w, scale: 1.0, zero: 0, first_op, last_op }
     }));
+    place(&mut spec, target)?;
 
     spec.contract = extras.contract.clone();
     spec.certificate = extras.certificate.as_ref().map(|c| c.records(&mut spec.names));
     spec.monitor = extras.monitor.as_ref().map(|m| m.records(&mut spec.names));
     spec.input_channels = vec![InputChannel { scale: 1.0, mean: 0.0, std: 1.0 }; norm];
-    Ok(Skeleton { spec, data_len: data.len, macs })
+    Ok(Skeleton { spec, program, data_len: data.len, macs })
 }
 
 /// First and last operator at which each tensor is alive; the result stays to the end.
-fn lifetimes(items: &[Item], output: usize) -> Vec<(usize, usize)> {
-    let mut lifetimes: Vec<_> = (0..items.len()).map(|i| (i.saturating_sub(1), i.saturating_sub(1))).collect();
-    for (i, item) in items.iter().enumerate() {
-        for &read in item.inputs {
-            lifetimes[read].1 = lifetimes[read].1.max(i - 1);
+fn lifetimes(program: &Program, output: usize) -> Vec<(usize, usize)> {
+    let mut alive = vec![(usize::MAX, 0); program.tensors.len()];
+    alive[0] = (0, 0);
+    for (i, planned) in program.ops.iter().enumerate() {
+        for &t in planned.inputs.iter().chain([&planned.output]) {
+            alive[t] = (alive[t].0.min(i), alive[t].1.max(i));
         }
     }
-    lifetimes[output].1 = items.len() - 2;
-    lifetimes
+    alive[output].1 = program.ops.len().saturating_sub(1);
+    alive
 }
 
 /// The data section as it grows.
 struct DataLayout {
     len: usize,
+    weight_align: usize,
 }
 
 impl DataLayout {
     /// Reserves `len` bytes and gives their offset.
-    fn reserve(&mut self, len: usize) -> Result<u32> {
-        let offset = self.len.next_multiple_of(TENSOR_ALIGN);
+    fn reserve(&mut self, len: usize, align: usize) -> Result<u32> {
+        if len == 0 {
+            return Ok(0);
+        }
+        let offset = self.len.next_multiple_of(align);
         self.len = offset.saturating_add(len);
         u32::try_from(self.len).map_err(|_| Error::new("more than 4 GiB of weights"))?;
         Ok(offset as u32)
     }
 }
 
-/// The record of the operator that writes item `i`, without its numbers.
-fn record(items: &[Item], i: usize, data: &mut DataLayout) -> Result<OpRecord> {
-    let item = &items[i];
-    let from = items[item.inputs[0]].shape;
+/// The record of an operator without its numbers, and how many weights each output pixel meets.
+fn record(
+    items: &[Item],
+    program: &Program,
+    planned: &Planned,
+    data: &mut DataLayout,
+    target: Target,
+) -> Result<(OpRecord, usize)> {
+    let item = &items[planned.item];
+    let from = items[program.tensors[planned.inputs[0]]].shape;
     let to = item.shape;
-    let (code, window, groups, weights, requant) = match item.kind {
-        Kind::Input => return Err(Error::new("internal error: a second input")),
+    let (code, window, groups, taps, requant) = match planned.kind {
+        Kind::Input | Kind::Concat => return Err(Error::new("internal error: not an operator")),
         Kind::Conv { window, groups } => {
-            let weights = to.c * (from.c / groups.max(1)) * window.taps();
+            let taps = (from.c / groups.max(1)) * window.taps();
             match groups {
-                1 => (op::CONV, Some(window), 1, weights, to.c),
-                g if g == from.c && g == to.c => (op::DEPTHWISE, Some(window), 1, weights, to.c),
-                g => (op::GROUPED_CONV, Some(window), g, weights, to.c),
+                1 => (op::CONV, Some(window), 1, taps, to.c),
+                g if g == from.c && g == to.c => (op::DEPTHWISE, Some(window), 1, taps, to.c),
+                g => (op::GROUPED_CONV, Some(window), g, taps, to.c),
             }
         }
-        Kind::Linear => (op::LINEAR, None, 1, from.len() * to.c, to.c),
+        Kind::Linear => (op::LINEAR, None, 1, from.len(), to.c),
         Kind::Add => (op::ADD, None, 1, 0, 0),
         Kind::MaxPool(window) => (op::MAX_POOL, Some(window), 1, 0, 0),
         Kind::Mean(window) => {
             let (base, most) = tap_range(&window, from, to)?;
             (op::AVG_POOL, Some(window), base, 0, most - base + 1)
         }
+        Kind::Mul => (op::MUL, None, 1, 0, 1),
+        Kind::Lut => (op::LUT, None, 1, 0, 0),
+        Kind::Softmax => (op::SOFTMAX, None, 1, 0, 0),
+        Kind::Resize(_) => (op::RESIZE, None, 1, 0, 0),
+        Kind::Slice(first) => (op::SLICE, None, first[2], 0, 0),
+        Kind::Pad(_) => (op::PAD, None, 1, 0, 0),
     };
-    let pair = |of: fn(&Window) -> [usize; 2]| -> Result<[u16; 2]> {
-        let [v, h] = window.as_ref().map_or([0, 0], of);
+    let tile = target.packing().tile(code, encoding::DENSE);
+    let weights = match code {
+        op::CONV | op::LINEAR => tile.dense_len(to.c, taps),
+        op::LUT => 256,
+        op::SOFTMAX => 1024,
+        _ => to.c * taps,
+    };
+    let align = if taps > 0 { data.weight_align } else { TENSOR_ALIGN };
+    let pair = |of: fn(&Window) -> [usize; 2], other: [usize; 2]| -> Result<[u16; 2]> {
+        let [v, h] = window.as_ref().map_or(other, of);
         Ok([u16_of(v)?, u16_of(h)?])
     };
-    Ok(OpRecord {
+    let (first, by) = match planned.kind {
+        Kind::Slice([row, column, _]) => ([row, column], [0; 2]),
+        Kind::Pad(first) => (first, [0; 2]),
+        Kind::Resize(by) => ([0; 2], by),
+        _ => ([0; 2], [0; 2]),
+    };
+    let record = OpRecord {
         code,
-        input: u16_of(item.inputs[0])?,
-        input2: item.inputs.get(1).map_or(Ok(u16::MAX), |&i| u16_of(i))?,
-        output: u16_of(i)?,
-        out_channels: to.c as u32,
-        kernel: pair(|w| w.kernel)?,
-        stride: pair(|w| w.stride)?,
-        dilation: pair(|w| w.dilation)?,
-        pad: pair(|w| [w.pad[0], w.pad[1]])?,
-        weights: if weights > 0 { data.reserve(weights)? } else { 0 },
+        input: u16_of(planned.inputs[0])?,
+        input2: planned.inputs.get(1).map_or(Ok(u16::MAX), |&i| u16_of(i))?,
+        output: u16_of(planned.output)?,
+        out_channel: planned.channels.0 as u32,
+        out_channels: planned.channels.1 as u32,
+        kernel: pair(|w| w.kernel, [0; 2])?,
+        stride: pair(|w| w.stride, by)?,
+        dilation: pair(|w| w.dilation, [0; 2])?,
+        pad: pair(|w| [w.pad[0], w.pad[1]], first)?,
+        weights: data.reserve(weights, align)?,
         weights_len: weights as u32,
-        requant: if requant > 0 { data.reserve(requant * size_of::<Requant>())? } else { 0 },
+        requant: data.reserve(requant * size_of::<Requant>(), TENSOR_ALIGN)?,
         requant_len: requant as u32,
         groups: u16_of(groups)?,
+        flags: if planned.sum.is_some() { flag::FUSED_ADD } else { 0 },
         ..OpRecord::default()
-    })
+    };
+    Ok((record, to.c * taps))
 }
 
 fn u16_of(v: usize) -> Result<u16> {

@@ -37,10 +37,10 @@ proptest! {
             let norm = evenkeel_runtime::format::InputChannel { scale: 1.0, mean: 0.5, std: 2.0 };
             q.input_norm = vec![norm; q.nodes[0].shape.c];
         }
-        let lowered = lower(&q, &extras(groups, &contract, 0.9)).unwrap();
-        prop_assert_eq!(cost(&graph, q.input_norm.len(), &extras(groups, &contract, 0.0)).unwrap(), lowered.cost());
+        let lowered = lower(&q, &extras(groups, &contract, 0.9), Target::Portable).unwrap();
+        prop_assert_eq!(cost(&graph, q.input_norm.len(), &extras(groups, &contract, 0.0), Target::Portable).unwrap(), lowered.cost());
         prop_assert_eq!(lowered.macs, graph.macs() as u64);
-        prop_assert_eq!(lower(&q, &extras(groups, &contract, 0.1)).unwrap().cost(), lowered.cost());
+        prop_assert_eq!(lower(&q, &extras(groups, &contract, 0.1), Target::Portable).unwrap().cost(), lowered.cost());
     }
 
     /// Normalisation and a last softmax go before lowering, and the cost knows it.
@@ -51,8 +51,8 @@ proptest! {
         let rows = random_rows(seed, 2, graph.input_shape().len());
         let ranges = calibrate(&folded, rows.iter().map(Vec::as_slice));
         match quantise(&folded, &ranges, vec![]) {
-            Ok(q) => prop_assert_eq!(cost(&graph, 0, &Extras::default()).unwrap(), lower(&q, &Extras::default()).unwrap().cost()),
-            Err(e) => prop_assert_eq!(e.to_string(), cost(&graph, 0, &Extras::default()).unwrap_err().to_string()),
+            Ok(q) => prop_assert_eq!(cost(&graph, 0, &Extras::default(), Target::Portable).unwrap(), lower(&q, &Extras::default(), Target::Portable).unwrap().cost()),
+            Err(e) => prop_assert_eq!(e.to_string(), cost(&graph, 0, &Extras::default(), Target::Portable).unwrap_err().to_string()),
         }
     }
 }
@@ -60,12 +60,12 @@ proptest! {
 #[test]
 fn numbers_that_the_runtime_refuses_are_refused() {
     let (_, q, _) = quantised(1);
-    let e = lower(&q, &extras(1, "", f32::NAN)).unwrap_err().to_string();
+    let e = lower(&q, &extras(1, "", f32::NAN), Target::Portable).unwrap_err().to_string();
     assert!(e.contains("not a number"), "{e}");
 }
 
 #[test]
 fn a_network_without_operations_is_refused() {
     let graph = crate::graph::samples::Builder::new(1, crate::graph::Shape::vector(3)).finish(0);
-    assert!(cost(&graph, 0, &Extras::default()).unwrap_err().to_string().contains("0 operations"));
+    assert!(cost(&graph, 0, &Extras::default(), Target::Portable).unwrap_err().to_string().contains("0 operations"));
 }

@@ -7,6 +7,7 @@
 mod device;
 pub mod loss;
 pub mod optimise;
+mod pointwise;
 pub mod set;
 pub mod train;
 pub mod zoo;
@@ -15,12 +16,12 @@ pub use device::{DEVICES, device};
 pub use set::{Set, Split};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, NodeId, Op, Window};
+use crate::graph::{Axis, Graph, Node, NodeId, Op, Window};
 use burn::module::{Module, Param, RunningState};
 use burn::nn::BatchNorm;
 use burn::tensor::activation::softmax;
 use burn::tensor::module::{adaptive_avg_pool2d, avg_pool2d, conv2d, max_pool2d};
-use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// Weight and bias of a convolution `[out, in, kh, kw]` or, flattened to rank 4, of a linear layer
@@ -227,6 +228,21 @@ impl Net {
                 v.reshape([batch, n.shape.c, 1, 1])
             }
             (Op::Softmax, _) => softmax(arg(0), 1),
+            (Op::Concat, _) => Tensor::cat((0..n.inputs.len()).map(arg).collect(), 1),
+            (Op::Mul, _) => arg(0) * arg(1),
+            (Op::Activation(f), _) => pointwise::apply(*f, arg(0)),
+            (Op::Resize { scale: [v, h] }, _) => repeated(arg(0), *v, *h),
+            (&Op::Pad { pad: [top, left, bottom, right], value }, _) => {
+                arg(0).pad([(top, bottom), (left, right)], PadMode::Constant(value))
+            }
+            (&Op::Slice { axis, begin, len }, _) => {
+                let dim = match axis {
+                    Axis::C => 1,
+                    Axis::H => 2,
+                    Axis::W => 3,
+                };
+                arg(0).narrow(dim, begin, len)
+            }
             // The input itself; weights are there for every node that has some.
             _ => x.clone(),
         }
@@ -240,6 +256,13 @@ fn clip(x: Tensor<4>, lo: f32, hi: f32) -> Tensor<4> {
         _ if lo == f32::NEG_INFINITY => x.clamp_max(hi),
         _ => x.clamp(lo, hi),
     }
+}
+
+/// Every element repeated `v` times downwards and `h` times to the right.
+fn repeated(x: Tensor<4>, v: usize, h: usize) -> Tensor<4> {
+    let [n, c, height, width] = x.dims();
+    let x: Tensor<6> = x.reshape([n, c, height, 1, width, 1]);
+    x.repeat_dim(3, v).repeat_dim(5, h).reshape([n, c, height * v, width * h])
 }
 
 /// The mean over a window with gaps, which burn's pools do not have: a depthwise convolution with ones.
@@ -306,11 +329,11 @@ mod tests {
         }
     }
 
-    /// As do random networks with odd windows, groups and sums, at every node.
+    /// As do random networks with every operation and odd windows, at every node.
     #[test]
     fn agrees_on_odd_windows() {
         let cpu = device("cpu").unwrap();
-        let graphs = (0..40).map(samples::random_graph).chain((0..80).map(random_network));
+        let graphs = (0..80).map(samples::varied_graph).chain((0..80).map(random_network));
         for (seed, graph) in graphs.enumerate() {
             let net = Net::new(&graph, &cpu);
             let x = samples::input(&graph, seed as u64);
@@ -321,6 +344,26 @@ mod tests {
                 let scale = want.iter().fold(1f32, |m, v| m.max(v.abs()));
                 let same = got.len() == want.len() && got.iter().zip(&want).all(|(a, b)| (a - b).abs() <= 1e-4 * scale);
                 assert!(same, "{seed} {}: {got:?} {want:?}", node.name);
+            }
+        }
+    }
+
+    /// Every weight of random networks gets a gradient that is a number.
+    #[test]
+    fn gradients_are_finite() {
+        let device = device("cpu").unwrap().autodiff();
+        for seed in 0..60 {
+            let graph = samples::varied_graph(seed);
+            let net = Net::new(&graph, &device);
+            let y = net.forward(net.input(samples::input(&graph, seed)));
+            let grads = loss::cross_entropy(y, &[1], &[1.0]).backward();
+            let read = graph.consumers();
+            for (id, node) in graph.nodes.iter().enumerate().filter(|(id, _)| net.affine(*id).is_some()) {
+                if read[id].is_empty() && id != graph.output {
+                    continue;
+                }
+                let grad = net.affine(id).and_then(|a| a.weight.grad(&grads)).expect("a gradient");
+                assert!(floats(grad).unwrap().iter().all(|g| g.is_finite()), "{seed} {}", node.name);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::graph::{Graph, Op, Shape, Window};
+use crate::graph::{Activation, Axis, Graph, Op, Shape, Window};
 use onnx_ir::{AttributeProto, AttributeType, GraphProto, Message, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::HashSet;
 use std::path::Path;
@@ -74,6 +74,7 @@ impl<'a> Writer<'a> {
                 && match &n.op {
                     Op::Conv(c) => flat(&c.window),
                     Op::MaxPool(w) | Op::AvgPool { window: w, .. } => flat(w),
+                    Op::Slice { axis, .. } => *axis != Axis::H,
                     _ => true,
                 }
         });
@@ -121,6 +122,47 @@ impl<'a> Writer<'a> {
         self.constant(&format!("{node}.{what}"), 1, dims, raw)
     }
 
+    /// [`Writer::floats`] for a list of integers.
+    fn integers(&mut self, node: &str, what: &str, values: &[usize]) -> String {
+        let raw = values.iter().flat_map(|&v| (v as i64).to_le_bytes()).collect();
+        self.constant(&format!("{node}.{what}"), 7, &[values.len()], raw)
+    }
+
+    /// A function of each element. SiLU and GELU, which operator set 17 has not, are written as PyTorch writes them.
+    fn activation(&mut self, f: Activation, name: &str, x: &str, result: &str) {
+        match f {
+            Activation::Sigmoid | Activation::Tanh | Activation::HardSwish => {
+                self.emit(f.name(), name, &[x], result, vec![]);
+            }
+            Activation::HardSigmoid { alpha, beta } => {
+                self.emit("HardSigmoid", name, &[x], result, vec![float("alpha", alpha), float("beta", beta)]);
+            }
+            Activation::LeakyRelu { slope } => {
+                self.emit("LeakyRelu", name, &[x], result, vec![float("alpha", slope)]);
+            }
+            Activation::Silu => {
+                let gate = self.step("Sigmoid", name, &[x]);
+                self.emit("Mul", name, &[x, &gate], result, vec![]);
+            }
+            Activation::Gelu => {
+                let [root, one, half] = [("root", std::f32::consts::SQRT_2), ("one", 1.0), ("half", 0.5)]
+                    .map(|(what, v)| self.floats(name, what, &[], &[v]));
+                let scaled = self.step("Div", name, &[x, &root]);
+                let erf = self.step("Erf", name, &[&scaled]);
+                let gate = self.step("Add", name, &[&erf, &one]);
+                let product = self.step("Mul", name, &[x, &gate]);
+                self.emit("Mul", name, &[&product, &half], result, vec![]);
+            }
+        }
+    }
+
+    /// One of several nodes that a node becomes; returns the name of its value.
+    fn step(&mut self, op: &str, name: &str, inputs: &[&str]) -> String {
+        let output = self.unique(&format!("{name}.{}", op.to_lowercase()));
+        self.emit(op, &output, inputs, &output, vec![]);
+        output
+    }
+
     fn constant(&mut self, name: &str, data_type: i32, dims: &[usize], raw: Vec<u8>) -> String {
         let name = self.unique(name);
         self.file.initializer.push(TensorProto {
@@ -157,9 +199,11 @@ impl<'a> Writer<'a> {
         let first = node.inputs[0];
         let spatial = self.spatial;
         let result = if id == self.graph.output { self.output.clone() } else { self.unique(&format!("{name}.out")) };
-        let mut rank = match &node.op {
+        let rank = match &node.op {
             Op::Flatten | Op::Linear(_) | Op::Softmax => 2,
             Op::Conv(_) | Op::MaxPool(_) | Op::AvgPool { .. } | Op::GlobalAvgPool => spatial,
+            Op::Resize { .. } | Op::Pad { .. } | Op::Slice { axis: Axis::H | Axis::W, .. } => spatial,
+            Op::Add | Op::Mul | Op::Concat => node.inputs.iter().map(|&i| self.values[i].1).max().unwrap_or(2),
             _ => self.values[first].1,
         };
         match &node.op {
@@ -195,11 +239,11 @@ impl<'a> Writer<'a> {
                     self.emit("Clip", &name, &[&x, &min, &max], &result, vec![]);
                 }
             }
-            Op::Add => {
-                let second = node.inputs[1];
-                rank = rank.max(self.values[second].1);
-                let (a, b) = (self.at_rank(first, rank), self.at_rank(second, rank));
-                self.emit("Add", &name, &[&a, &b], &result, vec![]);
+            Op::Add | Op::Mul | Op::Concat => {
+                let inputs: Vec<String> = node.inputs.iter().map(|&i| self.at_rank(i, rank)).collect();
+                let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+                let attributes = if node.op == Op::Concat { vec![int("axis", 1)] } else { vec![] };
+                self.emit(node.op.name(), &name, &inputs, &result, attributes);
             }
             Op::MaxPool(w) => {
                 let x = self.at_rank(first, rank);
@@ -233,6 +277,43 @@ impl<'a> Writer<'a> {
                 let x = self.at_rank(first, rank);
                 self.emit("Softmax", &name, &[&x], &result, vec![int("axis", -1)]);
             }
+            Op::Activation(f) => {
+                let x = self.at_rank(first, rank);
+                self.activation(*f, &name, &x, &result);
+            }
+            Op::Resize { scale: [v, h] } => {
+                let x = self.at_rank(first, rank);
+                let scales = [1.0, 1.0, *v as f32, *h as f32];
+                let scales = if spatial == 3 { vec![1.0, 1.0, scales[3]] } else { scales.to_vec() };
+                let scales = self.floats(&name, "scales", &[spatial], &scales);
+                let way = [
+                    text("mode", "nearest"),
+                    text("coordinate_transformation_mode", "asymmetric"),
+                    text("nearest_mode", "floor"),
+                ];
+                self.emit("Resize", &name, &[&x, "", &scales], &result, way.to_vec());
+            }
+            &Op::Pad { pad: [top, left, bottom, right], value } => {
+                let x = self.at_rank(first, rank);
+                let pads = match spatial {
+                    3 => vec![0, 0, left, 0, 0, right],
+                    _ => vec![0, 0, top, left, 0, 0, bottom, right],
+                };
+                let pads = self.integers(&name, "pads", &pads);
+                let value = self.floats(&name, "value", &[], &[value]);
+                self.emit("Pad", &name, &[&x, &pads, &value], &result, vec![]);
+            }
+            &Op::Slice { axis, begin, len } => {
+                let x = self.at_rank(first, rank);
+                let at = match axis {
+                    Axis::C => 1,
+                    Axis::H => 2,
+                    Axis::W => rank - 1,
+                };
+                let [begin, end, axis] = [("begin", begin), ("end", begin + len), ("axis", at)]
+                    .map(|(what, v)| self.integers(&name, what, &[v]));
+                self.emit("Slice", &name, &[&x, &begin, &end, &axis], &result, vec![]);
+            }
         }
         self.values.push((result, rank));
         Ok(())
@@ -262,6 +343,11 @@ fn int(name: &str, i: i64) -> AttributeProto {
 
 fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), type_: AttributeType::FLOAT.into(), f, ..Default::default() }
+}
+
+fn text(name: &str, s: &str) -> AttributeProto {
+    let s = s.as_bytes().to_vec().into();
+    AttributeProto { name: name.into(), type_: AttributeType::STRING.into(), s, ..Default::default() }
 }
 
 /// An input or output of floats with a free batch axis N.

@@ -266,8 +266,16 @@ fn concat(call: &Call<'_>, inputs: &[Option<&Tensor>], budget: &mut Budget) -> R
     Ok(Tensor { dims, data })
 }
 
-fn slice(call: &Call<'_>, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Result<Tensor, String> {
-    let x = inputs.first().copied().flatten().ok_or("input 0 is missing")?;
+/// What a Slice takes along one axis, as the file says it.
+pub(super) struct Range {
+    pub axis: i64,
+    pub start: i64,
+    pub end: i64,
+    pub step: i64,
+}
+
+/// The ranges of a Slice, which older operator sets give as attributes and newer ones as inputs behind the first.
+pub(super) fn ranges(call: &Call<'_>, inputs: &[Option<&Tensor>]) -> Result<Vec<Range>, String> {
     let list = |name: &str, i: usize| -> Result<Option<Vec<i64>>, String> {
         match (call.ints(name), inputs.get(i).copied().flatten()) {
             (Some(list), _) => Ok(Some(list.to_vec())),
@@ -282,17 +290,23 @@ fn slice(call: &Call<'_>, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Re
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] || starts.len() > 8 {
         return Err("starts, ends, axes and steps differ in number".into());
     }
+    let range = |i: usize| Range { axis: axes[i], start: starts[i], end: ends[i], step: steps[i] };
+    Ok((0..starts.len()).map(range).collect())
+}
+
+fn slice(call: &Call<'_>, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Result<Tensor, String> {
+    let x = inputs.first().copied().flatten().ok_or("input 0 is missing")?;
     let mut out = x.clone();
     budget.charge(Some(x.data.len()))?;
-    for i in 0..starts.len() {
-        let at = axis(axes[i], out.dims.len())?;
+    for Range { axis: at, start, end, step } in ranges(call, inputs)? {
+        let at = axis(at, out.dims.len())?;
         let size = i64::try_from(out.dims[at]).map_err(|_| "a dimension over 2^63")?;
-        let (low, high) = if steps[i] > 0 { (0, size) } else { (-1, size - 1) };
+        let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };
         let clamp = |v: i64| (if v < 0 { v.saturating_add(size) } else { v }).clamp(low, high);
-        if steps[i] == 0 {
+        if step == 0 {
             return Err("a step of zero".into());
         }
-        let places = run(clamp(starts[i]), clamp(ends[i]), steps[i], budget)?;
+        let places = run(clamp(start), clamp(end), step, budget)?;
         let places: Vec<usize> = places.into_iter().filter_map(|p| usize::try_from(p).ok()).collect();
         out = along(&out, at, &places, budget)?;
     }

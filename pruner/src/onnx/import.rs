@@ -4,18 +4,21 @@ use super::MAX_NODES;
 use super::call::Call;
 use super::fold::{self, Budget, fold};
 use super::layout::{moved, permutation};
+use super::patterns::{SWISH, patterns};
 use super::tensor::{Tensor, element};
 use crate::error::{Error, Result};
 use crate::graph::infer::{infer, result_shape};
-use crate::graph::{Graph, Node, NodeId, Op, Shape, drop_dead};
-use onnx_ir::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use crate::graph::{Activation, Graph, Node, NodeId, Op, Shape, fold_pad};
+use onnx_ir::{ModelProto, NodeProto, ValueInfoProto};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Operators that an activation may go through, for the help of errors.
 const SUPPORTED: &str = "Conv, BatchNormalization, Relu, Clip, Add, MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool, \
-    ReduceMean (over all spatial axes), Gemm, MatMul, Softmax, Flatten, Reshape, Squeeze, Unsqueeze, Transpose (where \
-    it moves nothing), Identity, Dropout, Cast, and arithmetic on constants";
+    ReduceMean (over all spatial axes), Gemm, MatMul, Softmax, Concat (of channels), Mul, Sigmoid, Tanh, HardSigmoid, \
+    HardSwish, Swish, LeakyRelu, Gelu, Resize and Upsample (nearest, by whole numbers), Pad (with one value), Slice, Split, \
+    Flatten, Reshape, Squeeze, Unsqueeze, Transpose (where it moves nothing), Identity, Dropout, Cast, and arithmetic on \
+    constants";
 
 /// First operator set whose Add, Mul and Gemm broadcast as today's do.
 const OLDEST_OPSET: i64 = 7;
@@ -44,11 +47,41 @@ pub(super) struct Importer<'a> {
     values: HashMap<&'a str, Value>,
     pub nodes: Vec<Node>,
     pub budget: Budget,
+    /// Softmax nodes that the file has as LogSoftmax.
+    pub logarithms: Vec<NodeId>,
     opset: i64,
 }
 
 /// Imports a parsed file of `size` bytes.
 pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph> {
+    let patterns = model.graph.as_ref().map(patterns).unwrap_or_default();
+    let Opened { mut importer, nodes, rank, output, .. } = open(model, size, &patterns)?;
+    for node in nodes {
+        importer.visit(node)?;
+    }
+    importer.finish(name, rank, output)
+}
+
+/// A file before the walk over its nodes.
+pub(super) struct Opened<'a> {
+    /// Knows the input and the constants.
+    pub importer: Importer<'a>,
+    /// The nodes that the result depends on, in the file's order.
+    pub nodes: Vec<&'a NodeProto>,
+    /// Rank of a sample.
+    pub rank: usize,
+    /// The input.
+    pub input: &'a ValueInfoProto,
+    /// Name of the result.
+    pub output: &'a str,
+}
+
+/// Reads all of a parsed file of `size` bytes but its nodes; `patterns` are nodes to be taken in place of the file's.
+pub(super) fn open<'a>(
+    model: &'a ModelProto,
+    size: usize,
+    patterns: &'a HashMap<usize, NodeProto>,
+) -> Result<Opened<'a>> {
     let file = model.graph.as_ref().ok_or_else(|| Error::new("an ONNX file without a graph"))?;
     let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
     let opset = model.opset_import.iter().find(|o| standard(&o.domain)).map_or(0, |o| o.version);
@@ -63,17 +96,20 @@ pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph
     let input = single("input", &inputs)?;
     let output = single("output", &file.output.iter().collect::<Vec<_>>())?;
 
+    let nodes: Vec<&NodeProto> = file.node.iter().enumerate().map(|(i, n)| patterns.get(&i).unwrap_or(n)).collect();
+
     let (shape, rank, dims) = sample_shape(input)?;
     let node = Node { name: input.name.clone(), op: Op::Input, inputs: vec![], shape };
     let mut importer = Importer {
         values: HashMap::new(),
         nodes: vec![node],
         budget: Budget(size.saturating_mul(4) + (1 << 20)),
+        logarithms: vec![],
         opset,
     };
     importer.define(&input.name, Value::Act(Act { node: 0, dims, order: None }))?;
 
-    let (alive, read) = needed(file, &output.name);
+    let (alive, read) = needed(&nodes, &output.name);
     for tensor in file.initializer.iter().filter(|t| read.contains(t.name.as_str())) {
         let value = Tensor::decode(tensor).map_err(|what| {
             Error::new(format!("tensor \"{}\": {what}", tensor.name))
@@ -81,10 +117,8 @@ pub(super) fn graph(name: &str, model: &ModelProto, size: usize) -> Result<Graph
         })?;
         importer.define(&tensor.name, Value::Const(Rc::new(value)))?;
     }
-    for node in file.node.iter().zip(alive).filter_map(|(node, alive)| alive.then_some(node)) {
-        importer.visit(node)?;
-    }
-    importer.finish(name, rank, &output.name)
+    let nodes = nodes.into_iter().zip(alive).filter_map(|(node, alive)| alive.then_some(node)).collect();
+    Ok(Opened { importer, nodes, rank, input, output: &output.name })
 }
 
 /// The only input or output.
@@ -133,10 +167,10 @@ fn sample_shape(input: &ValueInfoProto) -> Result<(Shape, usize, Vec<usize>)> {
 }
 
 /// Which nodes the result depends on, and every name that those read.
-fn needed<'a>(file: &'a GraphProto, output: &'a str) -> (Vec<bool>, HashSet<&'a str>) {
+fn needed<'a>(nodes: &[&'a NodeProto], output: &'a str) -> (Vec<bool>, HashSet<&'a str>) {
     let mut read = HashSet::from([output]);
-    let mut alive = vec![false; file.node.len()];
-    for (node, alive) in file.node.iter().zip(&mut alive).rev() {
+    let mut alive = vec![false; nodes.len()];
+    for (node, alive) in nodes.iter().zip(&mut alive).rev() {
         *alive = node.output.iter().any(|o| !o.is_empty() && read.contains(o.as_str()));
         if *alive {
             read.extend(node.input.iter().map(String::as_str));
@@ -146,7 +180,7 @@ fn needed<'a>(file: &'a GraphProto, output: &'a str) -> (Vec<bool>, HashSet<&'a 
 }
 
 impl<'a> Importer<'a> {
-    fn define(&mut self, name: &'a str, value: Value) -> Result<()> {
+    pub fn define(&mut self, name: &'a str, value: Value) -> Result<()> {
         match self.values.insert(name, value) {
             None => Ok(()),
             Some(_) => Err(Error::new(format!("value \"{name}\" is made twice"))),
@@ -177,7 +211,30 @@ impl<'a> Importer<'a> {
     }
 
     fn visit(&mut self, node: &'a NodeProto) -> Result<()> {
-        let call = Call { node, opset: self.opset };
+        let call = self.call(node);
+        let inputs = self.inputs(&call)?;
+        if let ("Split", Some(Some(Value::Act(x)))) = (call.op(), inputs.first()) {
+            let sizes = match inputs.get(1) {
+                Some(Some(Value::Const(sizes))) => Some(&**sizes),
+                Some(Some(Value::Act(_))) => return Err(unsupported(&call, "an input that must be constant is not")),
+                _ => None,
+            };
+            let parts = self.split(&call, x, sizes, node.output.len())?;
+            let named = node.output.iter().zip(parts).filter(|(name, _)| !name.is_empty());
+            return named.into_iter().try_for_each(|(name, part)| self.define(name, Value::Act(part)));
+        }
+        let value = self.value(&call, &inputs)?;
+        self.result(&call, value)
+    }
+
+    /// A node under the file's operator set.
+    pub fn call<'n>(&self, node: &'n NodeProto) -> Call<'n> {
+        Call { node, opset: self.opset }
+    }
+
+    /// What the inputs of a node stand for.
+    pub fn inputs(&self, call: &Call<'_>) -> Result<Vec<Option<Value>>> {
+        let node = call.node;
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match (name.as_str(), self.values.get(name.as_str())) {
@@ -191,16 +248,21 @@ impl<'a> Importer<'a> {
             });
         }
         if !(node.domain.is_empty() || node.domain == "ai.onnx") {
-            return Err(unsupported(&call, &format!("domain \"{}\" is not supported", node.domain)));
+            return Err(unsupported(call, &format!("domain \"{}\" is not supported", node.domain)));
         }
-        let value = self.value(&call, &inputs)?;
-        match node.output.first() {
+        Ok(inputs)
+    }
+
+    /// Gives the first result of a node its value.
+    pub fn result(&mut self, call: &Call<'a>, value: Value) -> Result<()> {
+        match call.node.output.first() {
             Some(name) if !name.is_empty() => self.define(name, value),
             _ => Err(call.err("it has no first result")),
         }
     }
 
-    fn value(&mut self, call: &Call<'_>, inputs: &[Option<Value>]) -> Result<Value> {
+    /// The value that a node gives to its inputs.
+    pub fn value(&mut self, call: &Call<'_>, inputs: &[Option<Value>]) -> Result<Value> {
         let named = |what: String| call.err(what);
         let constants: Vec<Option<&Tensor>> = inputs
             .iter()
@@ -230,26 +292,26 @@ impl<'a> Importer<'a> {
                 let tensor = Tensor { data: super::tensor::Data::Float(constant.to_floats()), ..constant.clone() };
                 return Ok(Value::Const(Rc::new(tensor)));
             }
-            ("Add" | "Sub" | "Mul" | "Div", _) => {}
+            ("Add" | "Sub" | "Mul" | "Div" | "Concat", _) => {}
             (_, true) => {}
             (_, false) => return Err(unsupported(call, "its first input is constant and another one is not")),
         }
-        let second = |i: usize| constants.get(i).copied().flatten();
         let others_constant = inputs.iter().skip(1).flatten().all(|i| matches!(i, Value::Const(_)));
-        if !(others_constant || matches!(call.op(), "Add" | "Sub" | "Mul" | "Div" | "CastLike")) {
+        if !(others_constant || matches!(call.op(), "Add" | "Sub" | "Mul" | "Div" | "CastLike" | "Concat")) {
             return Err(unsupported(call, "an input that must be constant is not"));
         }
-        self.activation(call, x, inputs, &second).map(Value::Act)
+        self.activation(call, x, inputs, &constants).map(Value::Act)
     }
 
-    /// One operator on the activation `x`; `constant` gives its constant inputs.
-    fn activation<'t>(
+    /// One operator on the activation `x`; `constants` are those of its inputs that are constant.
+    fn activation(
         &mut self,
         call: &Call<'_>,
         x: &Act,
         inputs: &[Option<Value>],
-        constant: &dyn Fn(usize) -> Option<&'t Tensor>,
+        constants: &[Option<&Tensor>],
     ) -> Result<Act> {
+        let constant = |i: usize| constants.get(i).copied().flatten();
         match call.op() {
             "Conv" => self.conv(call, x, constant(1), constant(2)),
             "BatchNormalization" => self.batch_norm(call, x, [1, 2, 3, 4].map(constant)),
@@ -263,6 +325,7 @@ impl<'a> Importer<'a> {
                 self.clip(call, x, lo, hi)
             }
             "Add" | "Sub" | "Mul" | "Div" => match (inputs, constant(0).or(constant(1))) {
+                ([Some(Value::Act(a)), Some(Value::Act(b))], _) if call.op() == "Mul" => self.product(call, a, b),
                 ([Some(Value::Act(a)), Some(Value::Act(b))], _) => self.add(call, a, b),
                 ([Some(_), Some(_)], Some(operand)) => self.affine(call, x, operand, constant(1).is_some()),
                 _ => Err(call.err("it needs two inputs")),
@@ -280,7 +343,39 @@ impl<'a> Importer<'a> {
             },
             "Cast" if element::is_float(call.int("to", 0) as i32) => Ok(x.clone()),
             "Cast" => Err(unsupported(call, "a conversion of activations to integers")),
+            "Concat" => {
+                let act = |i: &Option<Value>| match i {
+                    Some(Value::Act(act)) => Some(act.clone()),
+                    _ => None,
+                };
+                let parts: Option<Vec<Act>> = inputs.iter().map(act).collect();
+                let parts = parts.ok_or_else(|| unsupported(call, "it joins an activation with a constant"))?;
+                self.concat(call, &parts)
+            }
+            "Slice" => self.slice(call, x, constants),
+            "Pad" => self.pad(call, x, constants),
+            "Resize" | "Upsample" => self.resize(call, x, constants),
+            "Sigmoid" => self.pointwise(call, x, Activation::Sigmoid),
+            "Tanh" => self.pointwise(call, x, Activation::Tanh),
+            "HardSigmoid" => {
+                let f = Activation::HardSigmoid { alpha: call.float("alpha", 0.2), beta: call.float("beta", 0.5) };
+                self.pointwise(call, x, f)
+            }
+            "HardSwish" => self.pointwise(call, x, Activation::HardSwish),
+            SWISH if call.float("alpha", 1.0) == 1.0 => self.pointwise(call, x, Activation::Silu),
+            "LeakyRelu" => {
+                let f = Activation::LeakyRelu { slope: call.float("alpha", 0.01) };
+                self.pointwise(call, x, f)
+            }
+            "PRelu" => match constant(1).and_then(Tensor::single) {
+                Some(slope) => self.pointwise(call, x, Activation::LeakyRelu { slope }),
+                None => Err(unsupported(call, "a slope per channel")),
+            },
+            "Gelu" if matches!(call.string("approximate"), b"" | b"none") => self.pointwise(call, x, Activation::Gelu),
             "Transpose" => transpose(call, x),
+            "QuantizeLinear" | "DequantizeLinear" => Err(call
+                .err("the network is quantised already")
+                .help("`evenkeel compile` takes it as it is; give other commands the f32 network")),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
                 self.in_order(call, x)?;
                 match moved(call, &x.dims, constant(1)).map_err(|what| call.err(what))? {
@@ -315,7 +410,8 @@ impl<'a> Importer<'a> {
         Ok(Act { node, dims, order: None })
     }
 
-    fn finish(self, name: &str, input_rank: usize, output: &str) -> Result<Graph> {
+    /// The activation that is the network's result.
+    pub fn output(&self, output: &str) -> Result<&Act> {
         let wrong = |what: &str| Error::new(format!("output \"{output}\" {what}"));
         let act = match self.values.get(output) {
             Some(Value::Act(act)) => act,
@@ -327,15 +423,18 @@ impl<'a> Importer<'a> {
                 wrong(&format!("has axes that Transpose \"{by}\" exchanged")).help("export with channels first")
             );
         }
-        let graph = Graph { name: name.to_owned(), input_rank, nodes: self.nodes, output: act.node };
-        let graph = drop_dead(graph);
-        if let Some((_, node)) =
-            graph.nodes.iter().enumerate().find(|&(id, n)| n.op == Op::Softmax && id != graph.output)
-        {
-            return Err(Error::new(format!("Softmax node \"{}\" is not the last operator", node.name))
-                .help("a softmax is supported at the end of the network only"));
+        Ok(act)
+    }
+
+    fn finish(self, name: &str, input_rank: usize, output: &str) -> Result<Graph> {
+        let output = self.output(output)?.node;
+        let graph = Graph { name: name.to_owned(), input_rank, nodes: self.nodes, output };
+        let read = graph.consumers();
+        if let Some(&id) = self.logarithms.iter().find(|&&id| !read[id].is_empty()) {
+            return Err(Error::new(format!("LogSoftmax node \"{}\" is not the last operator", graph.nodes[id].name))
+                .help("a LogSoftmax is supported at the end of the network only"));
         }
-        infer(graph)
+        infer(fold_pad(graph))
     }
 }
 

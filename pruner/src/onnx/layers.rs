@@ -5,14 +5,14 @@ use super::import::{Act, Importer, unsupported};
 use super::layout::{axes, axes_of, axis};
 use super::tensor::Tensor;
 use crate::error::Result;
-use crate::graph::{BatchNorm, Conv, Linear, NodeId, Op, Shape, Window};
+use crate::graph::{Activation, BatchNorm, Conv, Linear, NodeId, Op, Shape, Window};
 
 /// Largest kernel, step, dilation or padding: what a `.keel` file can hold.
 const MAX_WINDOW: i64 = u16::MAX as i64;
 
 impl Importer<'_> {
     /// The node of an activation that has the node's own dimensions, of a rank in `ranks`.
-    fn image(&self, call: &Call<'_>, x: &Act, ranks: std::ops::RangeInclusive<usize>) -> Result<NodeId> {
+    pub fn image(&self, call: &Call<'_>, x: &Act, ranks: std::ops::RangeInclusive<usize>) -> Result<NodeId> {
         self.in_order(call, x)?;
         if self.is_natural(x) && ranks.contains(&x.dims.len()) {
             return Ok(x.node);
@@ -51,7 +51,7 @@ impl Importer<'_> {
     }
 
     /// The node with its own dimensions of the given rank.
-    fn spatial(&self, node: NodeId, rank: usize) -> Act {
+    pub fn spatial(&self, node: NodeId, rank: usize) -> Act {
         let Shape { c, h, w } = self.nodes[node].shape;
         let dims = if rank == 3 { vec![1, c, w] } else { vec![1, c, h, w] };
         Act { node, dims, order: None }
@@ -86,6 +86,12 @@ impl Importer<'_> {
             return Ok(x.clone());
         }
         let node = self.push(call, Op::Clip { lo, hi }, &[x.node])?;
+        Ok(Act { node, ..x.clone() })
+    }
+
+    /// A function of each element, on any arrangement of them.
+    pub fn pointwise(&mut self, call: &Call<'_>, x: &Act, f: Activation) -> Result<Act> {
+        let node = self.push(call, Op::Activation(f), &[x.node])?;
         Ok(Act { node, ..x.clone() })
     }
 
@@ -299,6 +305,9 @@ impl Importer<'_> {
             return Err(unsupported(call, "a softmax that is not over the features of a vector"));
         }
         let node = self.push(call, Op::Softmax, &[x.node])?;
+        if call.op() == "LogSoftmax" {
+            self.logarithms.push(node);
+        }
         Ok(Act { node, ..x.clone() })
     }
 }

@@ -11,9 +11,13 @@ mod fold;
 mod import;
 mod layers;
 mod layout;
+mod movers;
+mod patterns;
+mod qdq;
 mod tensor;
 
 pub use export::{save, to_bytes};
+pub use qdq::Marked;
 
 use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
@@ -39,10 +43,32 @@ pub fn load(path: &Path) -> Result<Graph> {
 /// # Errors
 /// As [`load`], but without the file.
 pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Graph> {
-    let model = ModelProto::parse_from_bytes(bytes)
-        .map_err(|e| Error::new(format!("not an ONNX file: {e}")).help("check that the file is complete"))?;
-    import::graph(name, &model, bytes.len())
+    import::graph(name, &parse(bytes)?, bytes.len())
+}
+
+/// Loads a quantised ONNX file (QuantizeLinear and DequantizeLinear around every operator); `None` where the file
+/// has no QuantizeLinear.
+///
+/// # Errors
+/// As [`load`], and scales or zero points that have no int8 form.
+pub fn load_quantised(path: &Path) -> Result<Option<Marked>> {
+    let bytes = std::fs::read(path).at(path)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    quantised_from_bytes(&name, &bytes).map_err(|e| e.at(path))
+}
+
+/// As [`load_quantised`], from the bytes of a file. Never panics, and allocates in proportion to their number.
+///
+/// # Errors
+/// As [`load_quantised`], but without the file.
+pub fn quantised_from_bytes(name: &str, bytes: &[u8]) -> Result<Option<Marked>> {
+    qdq::marked(name, &parse(bytes)?, bytes.len())
+}
+
+fn parse(bytes: &[u8]) -> Result<ModelProto> {
+    ModelProto::parse_from_bytes(bytes)
+        .map_err(|e| Error::new(format!("not an ONNX file: {e}")).help("check that the file is complete"))
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -20,6 +20,8 @@ pub(super) enum Data {
 /// ONNX codes of element types.
 pub(super) mod element {
     pub const FLOAT: i32 = 1;
+    pub const UINT8: i32 = 2;
+    pub const INT8: i32 = 3;
     pub const BOOL: i32 = 9;
     pub const FLOAT16: i32 = 10;
     pub const DOUBLE: i32 = 11;

@@ -1,6 +1,6 @@
 //! How much each channel matters, and to whom.
 
-use crate::couple::Coupling;
+use crate::couple::{Coupling, Member};
 use crate::data::batch::group_batches;
 use crate::error::Result;
 use crate::graph::{Graph, Op};
@@ -28,13 +28,13 @@ pub struct Scores {
 pub fn magnitude(graph: &Graph, coupling: &Coupling) -> Scores {
     let scores = coupling.classes.iter().map(|class| {
         let mut s = vec![0.0; class.channels];
-        for &id in class.producers.iter().chain(&class.through) {
-            let weight = match &graph.nodes[id].op {
-                Op::Conv(c) => &c.weight,
-                Op::Linear(l) => &l.weight,
+        for member in class.producers.iter().chain(&class.through) {
+            let (weight, fan_in) = match &graph.nodes[member.node].op {
+                Op::Conv(c) => (&c.weight, c.fan_in()),
+                Op::Linear(l) => (&l.weight, l.inp),
                 _ => continue,
             };
-            for (s, w) in s.iter_mut().zip(weight.chunks((weight.len() / class.channels).max(1))) {
+            for (s, w) in s.iter_mut().zip(weight[member.offset * fan_in..].chunks(member.span * fan_in)) {
                 *s += w.iter().map(|v| v.abs() as f64).sum::<f64>();
             }
         }
@@ -78,7 +78,7 @@ pub fn taylor(
                 for consumer in &class.consumers {
                     let Some(affine) = net.affine(consumer.node) else { continue };
                     let Some(grad) = affine.weight.grad(&grads) else { continue };
-                    add_gate(&mut gate, &graph.nodes[consumer.node].op, &floats(grad)?, consumer.span);
+                    add_gate(&mut gate, &graph.nodes[consumer.node].op, &floats(grad)?, consumer);
                 }
                 score.iter_mut().zip(&gate).for_each(|(s, t)| *s += t * t);
             }
@@ -92,15 +92,16 @@ pub fn taylor(
     Ok(Scores { groups: out })
 }
 
-/// Adds `sum w * dw` over the weights that read each channel: behind a Flatten, `span` input columns.
-fn add_gate(gate: &mut [f64], op: &Op, grad: &[f32], span: usize) {
+/// Adds `sum w * dw` over the weights that read each channel: behind a Flatten, a run of input columns.
+fn add_gate(gate: &mut [f64], op: &Op, grad: &[f32], reader: &Member) {
     let (weight, fan_in, taps) = match op {
         Op::Conv(c) => (&c.weight, c.fan_in(), c.window.taps()),
         Op::Linear(l) => (&l.weight, l.inp, 1),
         _ => return,
     };
+    let (first, run) = (reader.offset * taps, reader.span * taps);
     for (filter, grad) in weight.chunks(fan_in).zip(grad.chunks(fan_in)) {
-        for ((gate, w), d) in gate.iter_mut().zip(filter.chunks(span * taps)).zip(grad.chunks(span * taps)) {
+        for ((gate, w), d) in gate.iter_mut().zip(filter[first..].chunks(run)).zip(grad[first..].chunks(run)) {
             *gate += w.iter().zip(d).map(|(w, d)| (w * d) as f64).sum::<f64>();
         }
     }

@@ -5,7 +5,7 @@ use super::score::Scores;
 use crate::couple::{Class, Coupling};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
-use crate::lower::{Cost, Extras, cost};
+use crate::lower::{Cost, Extras, Target, cost};
 
 /// Limits in absolute units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Frame {
     pub norm: usize,
     /// Contract, certificate and monitor with the right names; their numbers do not matter.
     pub extras: Extras,
+    /// What the file is lowered for.
+    pub target: Target,
 }
 
 impl Frame {
@@ -56,7 +58,7 @@ impl Frame {
     /// # Errors
     /// What lowering would refuse because of shapes.
     pub fn cost(&self, graph: &Graph) -> Result<Cost> {
-        cost(graph, self.norm, &self.extras)
+        cost(graph, self.norm, &self.extras, self.target)
     }
 }
 
@@ -137,7 +139,7 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
 /// The fewest channels that a class of `dense` channels in the dense model may keep. With a single channel a
 /// depthwise convolution would be a plain one, and the network another; such a class keeps two.
 fn floor(graph: &Graph, class: &Class, dense: usize, rules: &Rules) -> usize {
-    let depthwise = class.through.iter().any(|&id| matches!(graph.nodes[id].op, Op::Conv(_)));
+    let depthwise = class.through.iter().any(|m| matches!(graph.nodes[m.node].op, Op::Conv(_)));
     let least = ((dense as f64 * rules.min_share).ceil() as usize).max(1 + usize::from(depthwise));
     least.checked_next_multiple_of(rules.round_to).unwrap_or(dense).min(dense)
 }

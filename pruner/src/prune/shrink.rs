@@ -3,7 +3,7 @@
 use crate::couple::Coupling;
 use crate::error::{Error, Result};
 use crate::graph::infer::infer;
-use crate::graph::{BatchNorm, Conv, Graph, Linear, NodeId, Op};
+use crate::graph::{Axis, BatchNorm, Conv, Graph, Linear, NodeId, Op};
 
 /// The graph with only the channels in `keep`: for each class of `coupling` the indices that stay, ascending.
 ///
@@ -14,9 +14,12 @@ pub fn shrink(graph: &Graph, coupling: &Coupling, keep: &[Vec<usize>]) -> Result
     check(coupling, keep)?;
     // Features of a node's value that stay: behind a Flatten each channel is a run of them.
     let kept = |node: NodeId| -> Vec<usize> {
-        let class = coupling.class_of(node);
-        let span = graph.nodes[node].shape.c / coupling.classes[class].channels;
-        keep[class].iter().flat_map(|&c| c * span..(c + 1) * span).collect()
+        let (mut begin, mut features) = (0, Vec::new());
+        for part in coupling.parts(node) {
+            features.extend(keep[part.class].iter().flat_map(|&c| begin + c * part.span..begin + (c + 1) * part.span));
+            begin += coupling.classes[part.class].channels * part.span;
+        }
+        features
     };
     let mut small = graph.clone();
     for (id, node) in small.nodes.iter_mut().enumerate() {
@@ -45,6 +48,12 @@ pub fn shrink(graph: &Graph, coupling: &Coupling, keep: &[Vec<usize>]) -> Result
                     var: pick(&norm.var, 1, &rows),
                     eps: norm.eps,
                 };
+            }
+            Op::Slice { axis: Axis::C, begin, len } => {
+                let before = kept(node.inputs[0]);
+                let end = before.partition_point(|&f| f < *begin + *len);
+                *begin = before.partition_point(|f| f < begin);
+                *len = end - *begin;
             }
             _ => {}
         }
@@ -105,7 +114,7 @@ fn strided(rows: &[usize], width: usize, columns: &[usize]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::couple::couple;
+    use crate::couple::{couple, widths};
     use crate::graph::eval::eval_output;
     use crate::graph::{Shape, samples};
     use proptest::prelude::*;
@@ -132,7 +141,8 @@ mod tests {
         for (class, keep) in coupling.classes.iter().zip(keep) {
             for consumer in &class.consumers {
                 let removed = (0..class.channels).filter(|c| !keep.contains(c));
-                let features: Vec<usize> = removed.flat_map(|c| c * consumer.span..(c + 1) * consumer.span).collect();
+                let first = |c: usize| consumer.offset + c * consumer.span;
+                let features: Vec<usize> = removed.flat_map(|c| first(c)..first(c + 1)).collect();
                 let (weight, inp, taps) = match &mut graph.nodes[consumer.node].op {
                     Op::Conv(conv) => (&mut conv.weight, conv.inp, conv.window.kernel[0] * conv.window.kernel[1]),
                     Op::Linear(linear) => (&mut linear.weight, linear.inp, 1),
@@ -152,7 +162,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(512))]
         #[test]
         fn shrinking_is_ignoring(seed in any::<u64>()) {
-            let graph = samples::random_graph(seed);
+            let graph = samples::varied_graph(seed);
             let coupling = couple(&graph);
             let keep = random_keep(&coupling, seed);
             let small = shrink(&graph, &coupling, &keep).expect("sound");
@@ -164,6 +174,30 @@ mod tests {
             prop_assert!(small.macs() <= graph.macs());
             let all: Vec<Vec<usize>> = coupling.classes.iter().map(|c| (0..c.channels).collect()).collect();
             prop_assert_eq!(shrink(&graph, &coupling, &all).expect("sound"), graph);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        /// The classes of the shrunk network are those of the dense one, so pruning can go on from there.
+        #[test]
+        fn classes_stay_what_they_are(seed in any::<u64>()) {
+            let graph = samples::varied_graph(seed);
+            let coupling = couple(&graph);
+            let mut keep = random_keep(&coupling, seed);
+            for (class, keep) in coupling.classes.iter().zip(&mut keep) {
+                // With one channel left, a depthwise convolution would be a plain one.
+                if keep.len() == 1 && class.channels > 1 {
+                    *keep = vec![0, class.channels - 1];
+                }
+            }
+            let after = couple(&shrink(&graph, &coupling, &keep).expect("sound"));
+            prop_assert_eq!(widths(&after), keep.iter().map(Vec::len).collect::<Vec<_>>());
+            for id in 0..graph.nodes.len() {
+                prop_assert_eq!(after.parts(id), coupling.parts(id));
+            }
+            let frozen = |c: &Coupling| c.classes.iter().map(|c| c.frozen.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(frozen(&after), frozen(&coupling));
         }
     }
 

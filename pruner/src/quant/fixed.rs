@@ -145,18 +145,29 @@ pub(super) fn mean(
 ///
 /// # Errors
 /// Scales that f32 cannot hold.
-pub(super) fn sum(inputs: [QParams; 2], zero: i8, wanted: f64) -> Result<([i16; 2], i32, u32, f32)> {
+pub(super) fn sum(inputs: [QParams; 2], zero: i8, wanted: f64) -> Result<([i32; 2], i32, u32, f32)> {
     let scales = inputs.map(|p| p.scale as f64);
     let largest = scales[0].max(scales[1]);
     // Steps finer than 1/128 of the input's have nothing to show, and their multipliers would not fit.
     let scale = stored(if wanted > 0.0 { wanted.max(largest / 128.0) } else { largest })?;
     let mul = |shift: u32, s: f64| (s / scale as f64 * (1u32 << shift) as f64).round();
     let shift = (0..=MAX_ADD_SHIFT).rev().find(|&s| mul(s, largest) <= i16::MAX as f64).unwrap_or(0);
-    let mul = scales.map(|s| mul(shift, s) as i16);
+    let mul = scales.map(|s| mul(shift, s) as i32);
     // At most 2^19 + 2^27 + 2 * 2^22, so no sum leaves 32 bits.
     let rounding = if shift > 0 { 1 << (shift - 1) } else { 0 };
-    let zeros: i32 = (0..2).map(|i| mul[i] as i32 * inputs[i].zero as i32).sum();
+    let zeros: i32 = (0..2).map(|i| mul[i] * inputs[i].zero as i32).sum();
     Ok((mul, rounding + ((zero as i32) << shift) - zeros, shift, scale))
+}
+
+/// Multiplier and left shift of a product, and its output scale: `wanted`, or more where the arithmetic cannot give steps
+/// so fine.
+///
+/// # Errors
+/// Scales that f32 cannot hold.
+pub(super) fn product(inputs: [QParams; 2], wanted: f64) -> Result<(i32, u8, f32)> {
+    let unit = inputs[0].scale as f64 * inputs[1].scale as f64;
+    let (scale, left_shift) = output_scale(255 * 255, unit, wanted)?;
+    Ok((multiplier(unit, scale, left_shift) as i32, left_shift, scale))
 }
 
 #[cfg(test)]

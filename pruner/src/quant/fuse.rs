@@ -1,4 +1,5 @@
-//! From a folded graph to the steps that the runtime takes: clipping joins its producer, Flatten disappears.
+//! From a folded graph to the steps that the runtime takes: clipping joins its producer, Flatten disappears, parts of a
+//! concatenation get its quantisation.
 //!
 //! Shapes alone decide, so the cost of a network can be known without its numbers.
 
@@ -19,6 +20,10 @@ pub(crate) struct Step {
     pub inputs: Vec<usize>,
     /// Shape of the result, never flattened.
     pub shape: Shape,
+    /// The concatenation that the result goes into, whose quantisation it then has.
+    pub part_of: Option<NodeId>,
+    /// The step only brings its input to the quantisation of that concatenation; `op` is the concatenation.
+    pub requantises: bool,
 }
 
 /// Steps in topological order, the input first, and the step of the result.
@@ -117,10 +122,6 @@ impl Fusing<'_> {
             Op::BatchNorm(_) => {
                 return Err(Error::new("is not folded into a convolution").help("fold batch normalisation first"));
             }
-            Op::Softmax => {
-                return Err(Error::new("has no int8 form")
-                    .help("drop a trailing Softmax: it does not change which class is largest"));
-            }
             Op::Flatten => self.at[id] = self.at[node.inputs[0]],
             Op::Clip { lo, hi } => {
                 if lo.is_nan() || hi.is_nan() {
@@ -141,6 +142,33 @@ impl Fusing<'_> {
                 }
             }
             Op::Linear(_) => self.push(id, node.shape, NONE),
+            Op::Activation(_) => self.push(id, self.steps[self.at[node.inputs[0]]].shape, NONE),
+            Op::Mul => {
+                let [a, b] = [0, 1].map(|i| self.steps[self.at[node.inputs[i]]].shape);
+                if a != b && b != Shape::vector(a.c) {
+                    return Err(Error::new(format!("multiplies {a} by {b}, one of them flattened"))
+                        .help("multiply before Flatten, or flatten tensors of one shape"));
+                }
+                self.push(id, a, NONE);
+            }
+            Op::Concat => {
+                let mut parts = Vec::new();
+                for &input in &node.inputs {
+                    self.natural(input)?;
+                    parts.push(self.part(id, input));
+                }
+                self.at[id] = self.steps.len();
+                let (inputs, shape) = (parts, node.shape);
+                self.steps.push(Step {
+                    op: id,
+                    value: id,
+                    clip: NONE,
+                    inputs,
+                    shape,
+                    part_of: None,
+                    requantises: false,
+                });
+            }
             Op::Add => {
                 let [a, b] = [0, 1].map(|i| self.steps[self.at[node.inputs[i]]].shape);
                 if a != b {
@@ -150,12 +178,15 @@ impl Fusing<'_> {
                 self.push(id, a, NONE);
             }
             Op::Input => self.push(id, node.shape, NONE),
-            Op::Conv(_) | Op::MaxPool(_) | Op::AvgPool { .. } | Op::GlobalAvgPool => {
-                let (from, shape) = (self.graph.nodes[node.inputs[0]].shape, self.steps[self.at[node.inputs[0]]].shape);
-                if from != shape {
-                    return Err(Error::new(format!("reads {shape} flattened to {from}"))
-                        .help("only Linear, Add and Clip can follow a Flatten"));
-                }
+            Op::Conv(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool { .. }
+            | Op::GlobalAvgPool
+            | Op::Resize { .. }
+            | Op::Pad { .. }
+            | Op::Slice { .. }
+            | Op::Softmax => {
+                self.natural(node.inputs[0])?;
                 self.push(id, node.shape, NONE);
                 if let Op::MaxPool(_) = node.op {
                     self.live(node.inputs[0], id);
@@ -168,7 +199,35 @@ impl Fusing<'_> {
     fn push(&mut self, id: NodeId, shape: Shape, clip: (f32, f32)) {
         let inputs = self.graph.nodes[id].inputs.iter().map(|&i| self.at[i]).collect();
         self.at[id] = self.steps.len();
-        self.steps.push(Step { op: id, value: id, clip, inputs, shape });
+        self.steps.push(Step { op: id, value: id, clip, inputs, shape, part_of: None, requantises: false });
+    }
+
+    /// An error where an operation would read a flattened tensor.
+    fn natural(&self, input: NodeId) -> Result<()> {
+        let (from, shape) = (self.graph.nodes[input].shape, self.steps[self.at[input]].shape);
+        if from == shape {
+            return Ok(());
+        }
+        Err(Error::new(format!("reads {shape} flattened to {from}"))
+            .help("only Linear, Add, Mul, Clip and functions of one value can follow a Flatten"))
+    }
+
+    /// The step that gives `input` the quantisation of the concatenation `id`: its own where it is free to have any,
+    /// else a new one.
+    fn part(&mut self, id: NodeId, input: NodeId) -> usize {
+        let step = self.at[input];
+        let free = match self.graph.nodes[self.steps[step].op].op {
+            Op::Input | Op::MaxPool(_) | Op::Concat | Op::Softmax => false,
+            Op::Resize { .. } | Op::Pad { .. } | Op::Slice { .. } => false,
+            _ => self.readers[input] == 1 && self.steps[step].part_of.is_none(),
+        };
+        if free {
+            self.steps[step].part_of = Some(id);
+            return step;
+        }
+        let (inputs, shape) = (vec![step], self.steps[step].shape);
+        self.steps.push(Step { op: id, value: id, clip: NONE, inputs, shape, part_of: Some(id), requantises: true });
+        self.steps.len() - 1
     }
 
     /// The steps from the one of `node` up through maxima whose every value goes only this way, the nearest
@@ -195,8 +254,8 @@ impl Fusing<'_> {
     fn producer(&self, node: NodeId, clip: (f32, f32)) -> Option<usize> {
         let step = *self.chain(node).last()?;
         match self.graph.nodes[self.steps[step].op].op {
-            // The kernel of the maximum does not clip.
-            Op::MaxPool(_) => None,
+            // These only move values, or have a range of their own.
+            Op::MaxPool(_) | Op::Concat | Op::Resize { .. } | Op::Pad { .. } | Op::Slice { .. } | Op::Softmax => None,
             // Saturation to int8 is all that clips the input, and zero is always in its range.
             Op::Input => (clip.0 <= 0.0 && clip.1 >= 0.0).then_some(step),
             _ => Some(step),

@@ -4,8 +4,11 @@ mod calibrate;
 pub(crate) mod equalise;
 mod fixed;
 pub(crate) mod fuse;
+mod given;
 mod histogram;
 mod model;
+mod pointwise;
+mod qdq;
 mod quantise;
 mod simulate;
 
@@ -18,5 +21,6 @@ mod tests;
 
 pub use calibrate::{Method, Ranges};
 pub use model::{QGraph, QNode, QOp, QParams, QWeights};
+pub use qdq::from_marks;
 pub use quantise::quantise;
 pub use simulate::{dequantise, quantise_input, simulate};

@@ -24,6 +24,8 @@ pub struct QGraph {
     pub input_rank: usize,
     /// Normalisation of raw values, one per channel or one for all.
     pub input_norm: Vec<InputChannel>,
+    /// How inputs are rounded, a code of [`evenkeel_runtime::format::input_rounding`].
+    pub input_rounding: u16,
     /// Topological order; node 0 is the input.
     pub nodes: Vec<QNode>,
     /// The node whose value is the result.
@@ -65,8 +67,8 @@ pub enum QOp {
     Linear(QWeights),
     /// `(a * mul[0] + b * mul[1] + bias) >> shift`
     Add {
-        /// Multipliers.
-        mul: [i16; 2],
+        /// Multipliers. Those of calibrated networks fit 16 bits; given scales may need up to 2^21.
+        mul: [i32; 2],
         /// Zero points and rounding.
         bias: i32,
         /// Right shift.
@@ -85,6 +87,29 @@ pub enum QOp {
         /// Shift of the sum before the multiplication.
         left_shift: u8,
     },
+    /// `requantise((a - zero_a) * (b - zero_b))`; the second input has the first one's shape or one value per channel.
+    Mul {
+        /// `scale_a * scale_b / scale_out * 2^(32 - left_shift)`.
+        mul: i32,
+        /// Shift of the product before the multiplication.
+        left_shift: u8,
+    },
+    /// `table[x + 128]`
+    Lut(Box<[i8; 256]>),
+    /// Softmax over the channels of a pixel; the result has scale 1/256 and zero -128. With `d` the distance of a value
+    /// from the largest: `clamp(zero + (table[d] * 256 + sum / 2) / sum)`, where `sum` adds up the `table[d]` of all.
+    Softmax {
+        /// `exp(-scale_in * d)` in fixed point, for each `d` in 0..=255.
+        table: Vec<u32>,
+    },
+    /// Each pixel becomes that many rows and columns of equal ones.
+    Resize([usize; 2]),
+    /// A box of the input; its first row, column and channel.
+    Slice([usize; 3]),
+    /// A border of the input's zero point; rows above, columns to the left.
+    Pad([usize; 2]),
+    /// The channels of all inputs, one after the other; all have the result's quantisation.
+    Concat,
 }
 
 /// int8 weights with their requantisation.

@@ -3,10 +3,11 @@
 use super::equalise::equalise;
 use super::fixed;
 use super::fuse::{Step, fuse, label, tap_range, whole};
+use super::pointwise::{SHARES, moves, table};
 use super::{Method, QGraph, QNode, QOp, QParams, Ranges};
 use crate::error::{Context, Error, Result};
-use crate::graph::{Conv, Graph, Linear, Op, Shape, Window};
-use evenkeel_runtime::format::InputChannel;
+use crate::graph::{Conv, Graph, Linear, NodeId, Op, Shape, Window};
+use evenkeel_runtime::format::{InputChannel, input_rounding};
 
 /// Quantises a graph without batch normalisation and softmax; see [`Ranges`] for its activations.
 ///
@@ -30,18 +31,34 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, input_norm: Vec<InputChannel>) -
         None => (graph, input_norm, None),
     };
     let mut nodes: Vec<QNode> = Vec::with_capacity(steps.steps.len());
+    let last = steps.steps[steps.output].op;
+    // Of a concatenation, for all its parts.
+    let joined = |id: NodeId| -> Result<QParams> {
+        let (lo, hi) = if id == last { ranges.range_by(id, Method::MinMax)? } else { ranges.range(id)? };
+        let (scale, zero) = fixed::params(lo, hi);
+        Ok(QParams { scale: fixed::stored(fixed::input_scale(scale))?, zero })
+    };
     for (i, step) in steps.steps.iter().enumerate() {
         let range = || match (input_range, step.op) {
             (Some(range), 0) => Ok(range),
             _ if i == steps.output => ranges.range_by(step.value, Method::MinMax),
             _ => ranges.range(step.value),
         };
-        nodes.push(one(graph, step, range, &nodes).context(label(graph, step.op))?);
+        let given = step.part_of.map(joined).transpose().context(label(graph, step.op))?;
+        let given = if graph.nodes[step.op].op == Op::Concat { Some(joined(step.op)?) } else { given };
+        nodes.push(one(graph, step, range, given, &nodes).context(label(graph, step.op))?);
     }
-    Ok(QGraph { name: graph.name.clone(), input_rank: graph.input_rank, input_norm, nodes, output: steps.output })
+    Ok(QGraph {
+        name: graph.name.clone(),
+        input_rank: graph.input_rank,
+        input_norm,
+        input_rounding: input_rounding::HALF_AWAY,
+        nodes,
+        output: steps.output,
+    })
 }
 
-fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {
+pub(super) fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {
     let channels = graph.input_shape().c;
     if norm.len() > 1 && norm.len() != channels {
         return Err(Error::new(format!("the input has {channels} channels and {} normalisations", norm.len()))
@@ -53,8 +70,14 @@ fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {
     Ok(())
 }
 
-/// Quantises one step to its `range`; `done` are the steps before it.
-fn one(graph: &Graph, step: &Step, range: impl Fn() -> Result<(f32, f32)>, done: &[QNode]) -> Result<QNode> {
+/// Quantises one step to its `range`, or with parameters that a concatenation gives; `done` are the steps before it.
+fn one(
+    graph: &Graph,
+    step: &Step,
+    range: impl Fn() -> Result<(f32, f32)>,
+    given: Option<QParams>,
+    done: &[QNode],
+) -> Result<QNode> {
     let node = &graph.nodes[step.op];
     let input = |i: usize| &done[step.inputs[i]];
     let finish = |op: QOp, out: QParams, clamp: (i8, i8)| {
@@ -66,8 +89,28 @@ fn one(graph: &Graph, step: &Step, range: impl Fn() -> Result<(f32, f32)>, done:
         return finish(QOp::MaxPool(*window), input(0).out, (-128, 127));
     }
 
-    let (lo, hi) = range()?;
-    let (wanted, zero) = fixed::params(lo.clamp(step.clip.0, step.clip.1), hi.clamp(step.clip.0, step.clip.1));
+    match (&node.op, given) {
+        (Op::Concat, Some(out)) if step.requantises => {
+            return finish(QOp::Lut(table(|x| x, input(0).out, out, step.clip)), out, (-128, 127));
+        }
+        (Op::Concat, Some(out)) => return finish(QOp::Concat, out, (-128, 127)),
+        (Op::Resize { .. } | Op::Pad { .. } | Op::Slice { .. }, _) => {
+            return finish(moves(&node.op)?, input(0).out, (-128, 127));
+        }
+        (Op::Softmax, _) => {
+            let table = super::given::softmax_table(input(0).out.scale, step.shape.c);
+            return finish(QOp::Softmax { table }, SHARES, (-128, 127));
+        }
+        _ => {}
+    }
+
+    let (wanted, zero) = match given {
+        Some(out) => (out.scale as f64, out.zero),
+        None => {
+            let (lo, hi) = range()?;
+            fixed::params(lo.clamp(step.clip.0, step.clip.1), hi.clamp(step.clip.0, step.clip.1))
+        }
+    };
     let mean = |window: Window, count_pad: bool| -> Result<(QOp, f32)> {
         let taps = tap_range(&window, input(0).shape, step.shape)?;
         let counted = count_pad.then_some(window.taps());
@@ -88,24 +131,36 @@ fn one(graph: &Graph, step: &Step, range: impl Fn() -> Result<(f32, f32)>, done:
         }
         Op::Add => {
             let (mul, bias, shift, scale) = fixed::sum([input(0).out, input(1).out], zero, wanted)?;
-            (QOp::Add { mul, bias, shift }, scale)
+            (QOp::Add { mul: mul.map(i32::from), bias, shift }, scale)
+        }
+        Op::Mul => {
+            let (mul, left_shift, scale) = fixed::product([input(0).out, input(1).out], wanted)?;
+            (QOp::Mul { mul, left_shift }, scale)
+        }
+        Op::Activation(f) => {
+            let scale = fixed::stored(fixed::input_scale(wanted))?;
+            (QOp::Lut(table(|x| f.apply(x), input(0).out, QParams { scale, zero }, step.clip)), scale)
         }
         Op::AvgPool { window, count_pad } => mean(*window, *count_pad)?,
         Op::GlobalAvgPool => mean(whole(input(0).shape), false)?,
         // Values that others read unclipped: the mean over one tap is a requantisation.
         Op::Clip { .. } => mean(whole(Shape::vector(1)), false)?,
-        Op::MaxPool(_) | Op::BatchNorm(_) | Op::Flatten | Op::Softmax => {
+        _ => {
             return Err(Error::new("internal error: not a step"));
         }
     };
     let out = QParams { scale, zero };
+    if given.is_some_and(|g| g.scale != scale) {
+        return Err(Error::new("its steps are coarser than those of the concatenation that it goes into")
+            .help("let the parts of a concatenation have values of similar size"));
+    }
     // The caller fills the input; nothing clips it but int8.
     let clamp = if op == QOp::Input { (-128, 127) } else { fixed::clamp(out, step.clip) };
     finish(op, out, clamp)
 }
 
 /// OIHW to OHWI, or to HWC for a depthwise convolution (one filter per channel).
-fn conv_order(weight: &[i8], conv: &Conv) -> Vec<i8> {
+pub(super) fn conv_order(weight: &[i8], conv: &Conv) -> Vec<i8> {
     let taps = conv.window.taps();
     let at = |o: usize, tap: usize, i: usize| weight[(o * conv.inp + i) * taps + tap];
     if conv.is_depthwise() {
@@ -117,7 +172,7 @@ fn conv_order(weight: &[i8], conv: &Conv) -> Vec<i8> {
 }
 
 /// Rows in C × H × W order to rows in H × W × C order, the order of the tensor `from`.
-fn linear_order(weight: &[i8], linear: &Linear, from: Shape) -> Vec<i8> {
+pub(super) fn linear_order(weight: &[i8], linear: &Linear, from: Shape) -> Vec<i8> {
     let pixels = from.h * from.w;
     let row = |row: &[i8]| -> Vec<i8> {
         (0..pixels).flat_map(|p| (0..from.c).map(move |c| c * pixels + p)).map(|i| row[i]).collect()

@@ -5,7 +5,7 @@ use super::*;
 use crate::graph::norm::fold_batch_norm;
 use crate::graph::tail::drop_softmax;
 use crate::graph::{Graph, eval::eval_output};
-use crate::lower::{Extras, cost, lower};
+use crate::lower::{Extras, Target, cost, lower};
 use crate::testing::shared_dir;
 
 /// Share of rows in which the largest output is the same, and the error of outputs relative to their size (both as
@@ -52,7 +52,7 @@ fn trained_networks_lose_little() {
     ];
     for (model, golden, least, most) in networks {
         let graph = crate::onnx::load(&dir.join(format!("{model}.onnx"))).unwrap();
-        let before = cost(&graph, 0, &Extras::default()).unwrap();
+        let before = cost(&graph, 0, &Extras::default(), Target::Portable).unwrap();
         let graph = drop_softmax(fold_batch_norm(graph)).0;
         let mut golden = npyz::npz::NpzArchive::open(dir.join(format!("golden/{golden}.npz"))).unwrap();
         let x: Vec<f32> = golden.by_name("x").unwrap().unwrap().into_vec().unwrap();
@@ -63,7 +63,7 @@ fn trained_networks_lose_little() {
         let ranges = calibrate(&graph, seen.iter().copied());
         for method in [Method::MinMax, Method::Mse] {
             let q = quantise(&graph, &ranges.clone().with_method(method), vec![]).unwrap();
-            let lowered = lower(&q, &Extras::default()).unwrap();
+            let lowered = lower(&q, &Extras::default(), Target::Portable).unwrap();
             assert_eq!(lowered.cost(), before, "{model}");
             let a = agreement(&graph, &q, &lowered.bytes, &unseen);
             println!(

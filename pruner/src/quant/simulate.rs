@@ -13,47 +13,85 @@ use evenkeel_runtime::format::{InputChannel, Requant};
 pub fn simulate(q: &QGraph, input: &[i8]) -> Vec<Vec<i8>> {
     assert_eq!(input.len(), q.nodes[0].shape.len(), "elements of the input");
     let mut values: Vec<Vec<i8>> = Vec::with_capacity(q.nodes.len());
-    for node in &q.nodes {
-        let value = match &node.op {
-            QOp::Input => input.to_vec(),
-            QOp::Conv { window, groups, weights } => {
-                conv(node, &q.nodes[node.inputs[0]], &values[node.inputs[0]], window, *groups, weights)
-            }
-            QOp::Linear(weights) => {
-                let x = &values[node.inputs[0]];
-                let dot =
-                    |o: usize| x.iter().zip(&weights.data[o * x.len()..]).map(|(&x, &w)| x as i64 * w as i64).sum();
-                (0..node.shape.c).map(|o| requantise(node, dot(o), weights.requant[o], weights.left_shift)).collect()
-            }
-            QOp::Add { mul, bias, shift } => {
-                let (a, b) = (&values[node.inputs[0]], &values[node.inputs[1]]);
-                let sum = |(&a, &b): (&i8, &i8)| {
-                    let sum = a as i64 * mul[0] as i64 + b as i64 * mul[1] as i64 + *bias as i64;
-                    clamp(node, (sum as i32 >> shift) as i64)
-                };
-                a.iter().zip(b).map(sum).collect()
-            }
-            QOp::MaxPool(window) => {
-                let (from, x) = (q.nodes[node.inputs[0]].shape, &values[node.inputs[0]]);
-                windows(node.shape, from, window, |c, taps| {
-                    taps.iter().flatten().map(|pixel| x[pixel * from.c + c]).max().unwrap_or(i8::MIN)
-                })
-            }
-            QOp::AvgPool { window, requant, count_base, left_shift } => {
-                let (from, x) = (q.nodes[node.inputs[0]].shape, &values[node.inputs[0]]);
-                windows(node.shape, from, window, |c, taps| {
-                    let (mut sum, mut count) = (0i64, 0);
-                    for pixel in taps.iter().flatten() {
-                        sum += x[pixel * from.c + c] as i64;
-                        count += 1;
-                    }
-                    requantise(node, sum, requant[count - count_base], *left_shift)
-                })
-            }
-        };
-        values.push(value);
+    values.push(input.to_vec());
+    for id in 1..q.nodes.len() {
+        values.push(value(q, id, &values));
     }
     values
+}
+
+/// The value of one node, whose inputs are among `values`; node 0 has the value that it is given.
+pub(super) fn value(q: &QGraph, id: usize, values: &[Vec<i8>]) -> Vec<i8> {
+    let node = &q.nodes[id];
+    match &node.op {
+        QOp::Input => values[0].clone(),
+        QOp::Conv { window, groups, weights } => {
+            conv(node, &q.nodes[node.inputs[0]], &values[node.inputs[0]], window, *groups, weights)
+        }
+        QOp::Linear(weights) => {
+            let x = &values[node.inputs[0]];
+            let dot = |o: usize| x.iter().zip(&weights.data[o * x.len()..]).map(|(&x, &w)| x as i64 * w as i64).sum();
+            (0..node.shape.c).map(|o| requantise(node, dot(o), weights.requant[o], weights.left_shift)).collect()
+        }
+        QOp::Add { mul, bias, shift } => {
+            let (a, b) = (&values[node.inputs[0]], &values[node.inputs[1]]);
+            let sum = |(&a, &b): (&i8, &i8)| {
+                let sum = a as i64 * mul[0] as i64 + b as i64 * mul[1] as i64 + *bias as i64;
+                clamp(node, (sum as i32 >> shift) as i64)
+            };
+            a.iter().zip(b).map(sum).collect()
+        }
+        QOp::MaxPool(window) => {
+            let (from, x) = (q.nodes[node.inputs[0]].shape, &values[node.inputs[0]]);
+            windows(node.shape, from, window, |c, taps| {
+                taps.iter().flatten().map(|pixel| x[pixel * from.c + c]).max().unwrap_or(i8::MIN)
+            })
+        }
+        QOp::AvgPool { window, requant, count_base, left_shift } => {
+            let (from, x) = (q.nodes[node.inputs[0]].shape, &values[node.inputs[0]]);
+            windows(node.shape, from, window, |c, taps| {
+                let (mut sum, mut count) = (0i64, 0);
+                for pixel in taps.iter().flatten() {
+                    sum += x[pixel * from.c + c] as i64;
+                    count += 1;
+                }
+                requantise(node, sum, requant[count - count_base], *left_shift)
+            })
+        }
+        QOp::Mul { mul, left_shift } => {
+            let [(a, from), (b, other)] = [0, 1].map(|i| (&values[node.inputs[i]], &q.nodes[node.inputs[i]]));
+            let r = Requant { bias: 0, mul: *mul };
+            let one = |(i, &a): (usize, &i8)| {
+                let product = (a as i64 - from.out.zero as i64) * (b[i % b.len()] as i64 - other.out.zero as i64);
+                requantise(node, product, r, *left_shift)
+            };
+            a.iter().enumerate().map(one).collect()
+        }
+        QOp::Lut(table) => values[node.inputs[0]].iter().map(|&x| table[(x as i32 + 128) as usize]).collect(),
+        QOp::Resize(by) => {
+            boxed(q, node, values, |[y, x, c], from| Some(((y / by[0]) * from.w + x / by[1]) * from.c + c))
+        }
+        QOp::Slice(first) => boxed(q, node, values, |[y, x, c], from| {
+            Some(((y + first[0]) * from.w + x + first[1]) * from.c + c + first[2])
+        }),
+        QOp::Pad(first) => boxed(q, node, values, |[y, x, c], from| {
+            let (y, x) = (y.checked_sub(first[0])?, x.checked_sub(first[1])?);
+            (y < from.h && x < from.w).then_some((y * from.w + x) * from.c + c)
+        }),
+        QOp::Concat => {
+            let parts: Vec<(&Vec<i8>, usize)> = node.inputs.iter().map(|&i| (&values[i], q.nodes[i].shape.c)).collect();
+            let pixel = |p: usize| parts.iter().flat_map(move |(x, c)| x[p * c..(p + 1) * c].iter().copied());
+            (0..node.shape.h * node.shape.w).flat_map(pixel).collect()
+        }
+        QOp::Softmax { table } => softmax(node, &values[node.inputs[0]], table),
+    }
+}
+
+/// A result whose element at row, column and channel is the input's at the index that `from` gives, or zero.
+fn boxed(q: &QGraph, node: &QNode, values: &[Vec<i8>], from: impl Fn([usize; 3], Shape) -> Option<usize>) -> Vec<i8> {
+    let (x, input) = (&values[node.inputs[0]], &q.nodes[node.inputs[0]]);
+    let at = |i: usize| [i / node.shape.c / node.shape.w, i / node.shape.c % node.shape.w, i % node.shape.c];
+    (0..node.shape.len()).map(|i| from(at(i), input.shape).map_or(input.out.zero, |i| x[i])).collect()
 }
 
 fn conv(node: &QNode, from: &QNode, x: &[i8], window: &Window, groups: usize, weights: &QWeights) -> Vec<i8> {
@@ -74,6 +112,18 @@ fn conv(node: &QNode, from: &QNode, x: &[i8], window: &Window, groups: usize, we
         }
         requantise(node, sum, weights.requant[o], weights.left_shift)
     })
+}
+
+/// Shares of the sum in steps of 1/256, rounded half up.
+fn softmax(node: &QNode, x: &[i8], table: &[u32]) -> Vec<i8> {
+    x.chunks(node.shape.c).flat_map(|pixel| softmax_of(node, pixel, table)).collect()
+}
+
+fn softmax_of(node: &QNode, x: &[i8], table: &[u32]) -> Vec<i8> {
+    let largest = x.iter().copied().max().unwrap_or(0);
+    let exp = |&v: &i8| table[largest.abs_diff(v) as usize] as i64;
+    let sum: i64 = x.iter().map(exp).sum();
+    x.iter().map(|v| clamp(node, node.out.zero as i64 + (exp(v) * 256 + sum / 2) / sum)).collect()
 }
 
 /// Calls `value(channel, pixels)` for each output element: the pixel under each tap, `None` in the padding.
@@ -119,6 +169,7 @@ pub fn quantise_input(q: &QGraph, raw: &[f32]) -> Vec<i8> {
             (raw[c * pixels + p] * n.scale - n.mean) / n.std,
             node.out.scale,
             node.out.zero as i32,
+            q.input_rounding,
         )
     };
     (0..raw.len()).map(one).collect()

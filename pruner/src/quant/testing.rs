@@ -3,7 +3,7 @@
 use super::{QGraph, Ranges, quantise, quantise_input, simulate};
 use crate::graph::eval::eval;
 use crate::graph::samples::Builder;
-use crate::graph::{Conv, Graph, NodeId, Op, Shape, Window};
+use crate::graph::{Activation, Axis, Conv, Graph, NodeId, Op, Shape, Window};
 use evenkeel_runtime::kernels::Portable;
 use evenkeel_runtime::{Model, Session};
 use rand::{RngExt, SeedableRng};
@@ -21,7 +21,7 @@ pub(crate) fn random_network(seed: u64) -> Graph {
     let mut x = 0;
     for _ in 0..pick.random_range(1..6) {
         let c = b.shape(x).c;
-        x = match pick.random_range(0..9) {
+        x = match pick.random_range(0..15) {
             0 | 1 => conv(&mut b, &mut pick, x, 1, 1),
             2 if c > 1 => conv(&mut b, &mut pick, x, c, 1),
             3 if c > 1 => conv(&mut b, &mut pick, x, c, 2),
@@ -36,6 +36,36 @@ pub(crate) fn random_network(seed: u64) -> Graph {
             7 => {
                 let window = window(&mut pick, b.shape(x), true);
                 b.push(Op::MaxPool(window), &[x])
+            }
+            8 => {
+                // Parts that are read elsewhere too, and a part that is not.
+                let left = b.conv(x, 3, [1, 1], 1, 1);
+                let right = b.conv(x, 2, [1, 1], 1, 1);
+                let right = b.clip(right, f32::INFINITY);
+                b.push(Op::Concat, &[left, x, right])
+            }
+            9 => {
+                let factors = b.push(Op::GlobalAvgPool, &[x]);
+                let factors = b.conv(factors, c, [1, 1], 1, 1);
+                let factors = b.push(Op::Activation(Activation::Sigmoid), &[factors]);
+                b.push(Op::Mul, &[x, factors])
+            }
+            10 => b.push(Op::Mul, &[x, x]),
+            11 => {
+                let functions = [Activation::Silu, Activation::HardSwish, Activation::Tanh, Activation::Gelu];
+                b.push(Op::Activation(functions[pick.random_range(0..functions.len())]), &[x])
+            }
+            12 if b.shape(x).len() < 500 => {
+                let scale = [if b.shape(x).h > 1 { 2 } else { 1 }, pick.random_range(1..3)];
+                b.push(Op::Resize { scale }, &[x])
+            }
+            13 => b.push(Op::Pad { pad: [0, 1, 0, pick.random_range(0..2)], value: 0.0 }, &[x]),
+            14 => {
+                let shape = b.shape(x);
+                let (axis, size) =
+                    [(Axis::C, shape.c), (Axis::H, shape.h), (Axis::W, shape.w)][pick.random_range(0..3)];
+                let begin = pick.random_range(0..size);
+                b.push(Op::Slice { axis, begin, len: pick.random_range(1..=size - begin) }, &[x])
             }
             _ => {
                 let (window, count_pad) = (window(&mut pick, b.shape(x), true), pick.random_bool(0.5));
@@ -63,6 +93,11 @@ pub(crate) fn random_network(seed: u64) -> Graph {
             x = b.clip(x, 2.0);
         }
         x = b.linear(x, 4);
+        if pick.random_bool(0.2) {
+            // Not the last operation, which would be dropped.
+            x = b.push(Op::Softmax, &[x]);
+            x = b.linear(x, 3);
+        }
     }
     b.finish(x)
 }

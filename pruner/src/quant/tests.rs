@@ -5,7 +5,7 @@ use super::*;
 use crate::graph::eval::{eval, eval_output};
 use crate::graph::samples::Builder;
 use crate::graph::{Op, Shape, Window};
-use crate::lower::{Extras, lower};
+use crate::lower::{Extras, Target, lower};
 use evenkeel_runtime::Model;
 use proptest::prelude::*;
 
@@ -21,8 +21,9 @@ proptest! {
             let values = simulate(&q, &input);
             for (output, value) in values.iter().enumerate().skip(1) {
                 let part = QGraph { nodes: q.nodes[..=output].to_vec(), output, ..q.clone() };
-                let lowered = lower(&part, &Extras::default()).unwrap();
-                prop_assert_eq!(&run(&lowered.bytes, &input), value, "{}", q.nodes[output].name);
+                let target = Target::ALL[(seed as usize + output) % Target::ALL.len()];
+                let lowered = lower(&part, &Extras::default(), target).unwrap();
+                prop_assert_eq!(&run(&lowered.bytes, &input), value, "{} for {}", q.nodes[output].name, target);
             }
         }
     }
@@ -52,7 +53,7 @@ proptest! {
         let (_, mut q, rows) = quantised(seed);
         let record = |c: usize| evenkeel_runtime::format::InputChannel { scale: 0.5, mean: c as f32 / 8.0, std: 2.0 };
         q.input_norm = (0..q.nodes[0].shape.c).map(record).collect();
-        let lowered = lower(&q, &Extras::default()).unwrap();
+        let lowered = lower(&q, &Extras::default(), Target::Portable).unwrap();
         let model = Model::from_bytes(&lowered.bytes).unwrap();
         let mut out = vec![0; rows[0].len()];
         evenkeel_runtime::preprocess::quantise_input(&model, &rows[0], &mut out).unwrap();
@@ -92,7 +93,14 @@ fn what_has_no_int8_form_is_named() {
         b.finish(x)
     };
     let error = |g: &crate::graph::Graph| quantise(g, &Ranges::new(g), vec![]).unwrap_err().to_string();
-    assert!(error(&graph(Op::Softmax)).contains("Softmax 'softmax2'"));
+    let mut b = Builder::new(1, Shape::vector(3));
+    let x = b.push(Op::Pad { pad: [1; 4], value: 0.5 }, &[0]);
+    let mut padded = b.finish(x);
+    let mut ranges = Ranges::new(&padded);
+    (0..padded.nodes.len()).for_each(|id| ranges.observe(id, &[0.0, 1.0, 0.5]));
+    assert!(quantise(&padded, &ranges, vec![]).unwrap_err().to_string().contains("pads with 0.5"));
+    padded.nodes[x].op = Op::Pad { pad: [1; 4], value: 0.0 };
+    assert!(quantise(&padded, &ranges, vec![]).is_ok());
     let mut b = Builder::new(1, Shape::vector(3));
     let x = b.norm(0);
     assert!(error(&b.finish(x)).contains("fold"));
@@ -158,7 +166,7 @@ fn dead_channels_and_constant_tensors() {
     for (w, g) in want.iter().zip(&got) {
         assert!((w - g).abs() < 0.01, "{want:?} {got:?}");
     }
-    let lowered = lower(&q, &Extras::default()).unwrap();
+    let lowered = lower(&q, &Extras::default(), Target::Portable).unwrap();
     let input = quantise_input(&q, &rows[0]);
     assert_eq!(run(&lowered.bytes, &input), simulate(&q, &input)[q.output]);
 }

@@ -8,7 +8,11 @@ mod read;
 mod records;
 #[cfg(feature = "write")]
 mod repack;
+mod repair;
+#[cfg(feature = "sign")]
+pub mod signature;
 mod verify;
+mod verify_head;
 mod verify_memory;
 mod verify_ops;
 mod verify_weights;
@@ -21,7 +25,8 @@ pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::Model;
 pub use records::*;
 #[cfg(feature = "write")]
-pub use repack::repack;
+pub use repack::{repack, repack_model};
+pub use repair::repair;
 #[cfg(feature = "write")]
 pub use write::{FileSpec, Names};
 

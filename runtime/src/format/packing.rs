@@ -110,6 +110,7 @@ impl Packing {
     pub fn scratch_len(self, op: &OpRecord, input: [usize; 3], output: [usize; 3]) -> usize {
         let up_to = |len: usize, unit: usize| len.saturating_add(unit - 1) & !(unit - 1);
         let column = (op.kernel[0] as usize * op.kernel[1] as usize).saturating_mul(input[2]);
+        let values = input.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
         let wide = |of: [u16; 2]| of.map(usize::from);
         match (op.code, self) {
             // Two columns, widened to 16 bits.
@@ -121,9 +122,15 @@ impl Packing {
                 let pixels = output[0].saturating_mul(output[1]).min(MAX_PIXELS);
                 up_to(column, 64).saturating_mul(pixels)
             }
-            (op::LINEAR, Packing::Sdot) => up_to(input.iter().fold(1, |n: usize, d| n.saturating_mul(*d)), 64),
+            (op::LINEAR, Packing::Sdot) => up_to(values, 64),
             // The values, and a line that whole vectors reach into.
-            (op::LINEAR, Packing::Vnni) => input.iter().fold(1, |n: usize, d| n.saturating_mul(*d)).saturating_add(64),
+            (op::LINEAR, Packing::Vnni) => values.saturating_add(64),
+            // The vector, filled up to whole words.
+            (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && values % 4 != 0 => up_to(values, 4),
+            // The vector, filled up to whole blocks.
+            (op::LINEAR, Packing::Mve) if matches!(op.encoding, encoding::BLOCKS8 | encoding::BLOCKS16) => {
+                up_to(values, 16)
+            }
             (op::CONV, Packing::Vnni) => {
                 ConvScratch::new(wide(op.kernel), wide(op.stride), wide(op.dilation), input[2], output[1])
                     .len(output[0])

@@ -5,8 +5,12 @@
 
 use crate::format::{Packing, Requant, Tile};
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod aarch64;
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub mod cortex_m4;
+#[cfg(all(target_arch = "arm", keel_mve))]
+pub mod helium;
 pub mod portable;
 mod weights;
 #[cfg(target_arch = "x86_64")]
@@ -21,10 +25,20 @@ pub use weights::{Columns, Weights};
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub type Native = cortex_m4::CortexM4;
 /// The fastest kernel set of this build.
+#[cfg(all(target_arch = "arm", keel_mve))]
+pub type Native = helium::Helium;
+/// The fastest kernel set of this build.
 #[cfg(target_arch = "x86_64")]
 pub type Native = x86::X86;
 /// The fastest kernel set of this build.
-#[cfg(not(any(all(target_arch = "arm", keel_dsp), target_arch = "x86_64")))]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub type Native = aarch64::Aarch64;
+/// The fastest kernel set of this build.
+#[cfg(not(any(
+    all(target_arch = "arm", any(keel_dsp, keel_mve)),
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon")
+)))]
 pub type Native = Portable;
 
 /// Shapes (H × W × C) and the sliding window of one operator.
@@ -70,8 +84,8 @@ pub struct Layer<'a> {
 /// Parameters of the residual sum, see [`crate::quant::add`].
 #[derive(Clone, Copy, Debug)]
 pub struct AddParams {
-    /// Multipliers of the two inputs.
-    pub mul: [i16; 2],
+    /// Multipliers of the two inputs; in calibrated networks they fit 16 bits.
+    pub mul: [i32; 2],
     /// Zero points and rounding.
     pub bias: i32,
     /// Right shift.
@@ -104,7 +118,7 @@ pub struct MulParams {
 pub trait Kernels {
     /// The name that logs and benches print.
     const NAME: &'static str;
-    /// The packings that it runs.
+    /// The packings that it runs; the last is the one that it is made for.
     const PACKINGS: &'static [Packing];
 
     /// Convolution over all channels.

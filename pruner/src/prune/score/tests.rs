@@ -6,7 +6,7 @@ use crate::data::GroupSet;
 use crate::data::groups::Group;
 use crate::graph::eval::eval_output;
 use crate::graph::samples::{Builder, input};
-use crate::graph::{Linear, Node, Shape};
+use crate::graph::{Activation, Axis, Linear, Node, Shape};
 use crate::net::{Set, device};
 use crate::prune::select::{Candidates, Frame, Limits, Policy, Rules, select};
 
@@ -47,7 +47,7 @@ fn gated(graph: &Graph, coupling: &Coupling, class: usize, channel: usize, facto
         };
         let run = consumer.span * taps;
         for filter in weight.chunks_mut(fan_in) {
-            filter[channel * run..(channel + 1) * run].iter_mut().for_each(|w| *w *= factor);
+            filter[consumer.offset * taps + channel * run..][..run].iter_mut().for_each(|w| *w *= factor);
         }
     }
     graph
@@ -77,9 +77,30 @@ fn scores(graph: &Graph, coupling: &Coupling, set: &Set, groups: &GroupSet) -> S
     taylor(graph, coupling, Split { set, groups }, &device("cpu").unwrap(), &mut rng).unwrap()
 }
 
+/// A gate by squeeze and excitation, the two halves of its result, and a concatenation of one with what a layer makes.
+fn branched() -> Graph {
+    let mut b = Builder::new(6, Shape::new(2, 3, 4));
+    let x = b.conv(0, 6, [3, 3], 1, 1);
+    let pool = b.push(Op::GlobalAvgPool, &[x]);
+    let gate = b.linear(pool, 6);
+    let gate = b.push(Op::Activation(Activation::Sigmoid), &[gate]);
+    let x = b.push(Op::Mul, &[x, gate]);
+    let [left, right] = [0, 3].map(|begin| b.push(Op::Slice { axis: Axis::C, begin, len: 3 }, &[x]));
+    let right = b.conv(right, 2, [3, 3], 1, 1);
+    let x = b.push(Op::Concat, &[left, right, left]);
+    let x = b.push(Op::Activation(Activation::Silu), &[x]);
+    let x = b.flatten(x);
+    let x = b.linear(x, 3);
+    b.finish(x)
+}
+
 #[test]
 fn a_gate_gradient_is_a_finite_difference() {
-    let graph = network();
+    gates_are_differences(network());
+    gates_are_differences(branched());
+}
+
+fn gates_are_differences(graph: Graph) {
     let (coupling, set) = (couple(&graph), rows(&graph));
     let got = scores(&graph, &coupling, &set, &groups(&[BATCH]));
     let derivative = |class: usize, channel: usize| {
@@ -104,7 +125,7 @@ fn what_nobody_reads_is_worth_nothing() {
     let graph = network();
     let coupling = couple(&graph);
     // Channel 2 of the stream, which a convolution and the head read.
-    let class = coupling.class_of(graph.nodes.iter().position(|n| matches!(n.op, Op::Add)).unwrap());
+    let class = coupling.parts(graph.nodes.iter().position(|n| matches!(n.op, Op::Add)).unwrap())[0].class;
     let graph = gated(&graph, &coupling, class, 2, 0.0);
     let got = scores(&graph, &coupling, &rows(&graph), &groups(&[BATCH]));
     assert_eq!(got.groups[0][class][2], 0.0);

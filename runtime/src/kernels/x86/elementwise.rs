@@ -7,20 +7,33 @@ use super::requant::{Multipliers, Shared};
 use crate::kernels::portable::Window;
 use crate::kernels::{AddParams, Geometry, Layer};
 
+/// Whether the multipliers of a sum have at most 31 bits, which is all that [`add`] multiplies by.
+pub(super) fn takes_sum(p: &AddParams) -> bool {
+    p.mul.iter().all(|m| m.unsigned_abs() < 1 << 30)
+}
+
 /// `y = a + b` of `n` values, see [`crate::quant::add`]; `y` may be `b`.
 ///
 /// # Safety
-/// See [`Lanes`]. `a` and `b` are readable, `y` writable for `n` bytes.
+/// See [`Lanes`]. `a` and `b` are readable, `y` writable for `n` bytes. Multipliers are those of [`takes_sum`].
 #[inline(always)]
 pub(super) unsafe fn add<V: Lanes>(p: &AddParams, a: *const i8, b: *const i8, y: *mut i8, n: usize) {
-    let pair =
-        u16::from_ne_bytes(p.mul[0].to_ne_bytes()) as u32 | (u16::from_ne_bytes(p.mul[1].to_ne_bytes()) as u32) << 16;
+    let pair = |of: fn(i32) -> i32| (of(p.mul[0]) as u16 as u32 | (of(p.mul[1]) as u16 as u32) << 16) as i32;
+    let short = p.mul.iter().all(|&m| i16::try_from(m).is_ok());
     // SAFETY: whole vectors while there are any, then the rest.
     unsafe {
-        let (mul, bias) = (V::splat32(pair as i32), V::splat32(p.bias));
+        let bias = V::splat32(p.bias);
+        // A multiplier of more than 16 bits is the sum of two that have fewer, the one shifted.
+        let (mul, high) =
+            (V::splat32(if short { pair(|m| m) } else { pair(|m| m & 0x7fff) }), V::splat32(pair(|m| m >> 15)));
         let [lo, hi] = [p.lo, p.hi].map(|v| V::splat8(v as i8));
         let sum = |a, b| {
-            let sums = V::weigh(a, b, mul).map(|v| V::shift_right(V::add(v, bias), p.shift));
+            let mut sums = V::weigh(a, b, mul);
+            if !short {
+                let [s0, s1, s2, s3] = V::weigh(a, b, high).map(|v| V::shift_left(v, 15));
+                sums = [V::add(sums[0], s0), V::add(sums[1], s1), V::add(sums[2], s2), V::add(sums[3], s3)];
+            }
+            let sums = sums.map(|v| V::shift_right(V::add(v, bias), p.shift));
             V::min8(V::max8(V::narrow(sums), lo), hi)
         };
         let mut at = 0;

@@ -143,7 +143,7 @@ macro_rules! set {
 
 /// Whether sums have a possible shift and a range of values of bytes.
 fn in_bytes(p: &AddParams) -> bool {
-    p.shift < 32 && -128 <= p.lo && p.lo <= p.hi && p.hi <= 127
+    p.shift < 32 && -128 <= p.lo && p.lo <= p.hi && p.hi <= 127 && elementwise::takes_sum(p)
 }
 
 set! {
