@@ -334,16 +334,16 @@ impl<V: Lanes> Job<'_, V> {
                     let mut sums = bias;
                     if W > 0 {
                         for (w, offsets) in held.iter().zip(&offsets) {
-                            for q in 0..4 {
-                                sums[q] = V::dot(sums[q], V::load(from.add(offsets[q])), w[q]);
+                            for (q, sum) in sums.iter_mut().enumerate() {
+                                *sum = V::dot(*sum, V::load(from.add(offsets[q])), w[q]);
                             }
                         }
                     } else {
                         for column in 0..columns {
                             let (group, j) = (column / g.kernel[1], column % g.kernel[1]);
-                            for q in 0..4 {
+                            for (q, sum) in sums.iter_mut().enumerate() {
                                 let x = V::load(from.add(self.place(group, j * move_by, q)));
-                                sums[q] = V::dot(sums[q], x, V::load(filter.add((column * 4 + q) * V::BYTES)));
+                                *sum = V::dot(*sum, x, V::load(filter.add((column * 4 + q) * V::BYTES)));
                             }
                         }
                     }

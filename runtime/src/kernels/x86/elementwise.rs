@@ -5,7 +5,7 @@ use super::matrix::takes_output;
 use super::pixels;
 use super::requant::{Multipliers, Shared};
 use crate::kernels::portable::Window;
-use crate::kernels::{AddParams, Geometry, Layer};
+use crate::kernels::{AddParams, Geometry, Layer, MulParams};
 
 /// Whether the multipliers of a sum have at most 31 bits, which is all that [`add`] multiplies by.
 pub(super) fn takes_sum(p: &AddParams) -> bool {
@@ -44,6 +44,37 @@ pub(super) unsafe fn add<V: Lanes>(p: &AddParams, a: *const i8, b: *const i8, y:
         if at < n {
             let [a, b] = [a, b].map(|v| V::load_first(v.add(at).cast(), n - at));
             V::store_part(y.add(at).cast(), sum(a, b), 0, n - at);
+        }
+    }
+}
+
+/// Element-wise product; `b` is as long as `a`, or one value per channel.
+///
+/// # Safety
+/// See [`Lanes`].
+#[inline(always)]
+pub(super) unsafe fn mul<V: Lanes>(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) {
+    let lanes = V::BYTES / 4;
+    // SAFETY: the instructions are the caller's to have; arrays are as long as a vector.
+    unsafe {
+        let shared = Shared::<V>::new(p.left_shift, p.zero_out, p.lo, p.hi);
+        let all = V::splat32(p.mul);
+        let mul = [Multipliers { all, odd: V::odd(all) }; 4];
+        let [zero_a, zero_b] = [V::splat32(p.zero[0]), V::splat32(p.zero[1])];
+        for (a, y) in a.chunks(b.len()).zip(y.chunks_mut(b.len())) {
+            for ((a, b), y) in a.chunks(V::BYTES).zip(b.chunks(V::BYTES)).zip(y.chunks_mut(V::BYTES)) {
+                let n = y.len().min(a.len());
+                let (mut whole_a, mut whole_b) = ([0i8; 64], [0i8; 64]);
+                whole_a[..n].copy_from_slice(&a[..n]);
+                whole_b[..n].copy_from_slice(&b[..n]);
+                let mut sums = [all; 4];
+                for (q, sum) in sums.iter_mut().enumerate() {
+                    let a = V::sub(V::widen(whole_a[q * lanes..].as_ptr().cast()), zero_a);
+                    let b = V::sub(V::widen(whole_b[q * lanes..].as_ptr().cast()), zero_b);
+                    *sum = V::mul(a, b);
+                }
+                store::<V>(&mut y[..n], V::in_order(shared.narrow(sums, mul)));
+            }
         }
     }
 }

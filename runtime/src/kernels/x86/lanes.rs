@@ -38,6 +38,8 @@ pub(super) trait Lanes {
     unsafe fn and(a: Self::V, b: Self::V) -> Self::V;
     /// 32-bit sums.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// Low words of 32-bit products.
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// 32-bit differences.
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     /// Larger signed bytes.
