@@ -19,6 +19,7 @@ mod inspect;
 mod key;
 mod keygen;
 mod monitor;
+mod patterns;
 mod prune;
 mod report;
 mod run;
@@ -51,6 +52,7 @@ enum Command {
     Train(train::Train),
     Inspect(inspect::Inspect),
     Audit(audit::Audit),
+    Patterns(patterns::Patterns),
     Prune(prune::Prune),
     Compile(compile::Compile),
     Verify(verify::Verify),
@@ -71,6 +73,7 @@ impl Cli {
             Command::Train(c) => c.run().map(done),
             Command::Inspect(c) => c.run().map(done),
             Command::Audit(c) => c.run().map(done),
+            Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Compile(c) => c.run().map(done),
             Command::Verify(c) => c.run(),
