@@ -312,9 +312,12 @@ impl<V: Lanes> Job<'_, V> {
         // SAFETY: windows lie in the planes, which have room for two vectors more.
         unsafe {
             let requant = self.requant.add(block * 12 * V::BYTES);
-            let at = |i: usize| V::load(requant.add(i * V::BYTES));
-            let bias = [at(0), at(1), at(2), at(3)];
-            let mul = [0, 1, 2, 3].map(|q| Multipliers::<V> { all: at(4 + q), odd: at(8 + q) });
+            let bias = four::<V>(requant);
+            let (all, odd) = (four::<V>(requant.add(4 * V::BYTES)), four::<V>(requant.add(8 * V::BYTES)));
+            let mut mul = [Multipliers::<V> { all: all[0], odd: odd[0] }; 4];
+            for (q, mul) in mul.iter_mut().enumerate() {
+                *mul = Multipliers { all: all[q], odd: odd[q] };
+            }
             let filter = self.filter(block, 0);
             let first = if s.across_pixels { 0 } else { block * V::BYTES };
             let move_by = g.dilation[1] * s.pitch;
@@ -365,5 +368,17 @@ impl<V: Lanes> Job<'_, V> {
     fn place(&self, group: usize, distance: usize, q: usize) -> usize {
         let byte = self.origin() + distance + 4 * q;
         (group * 4 + byte % 16 / 4) * self.s.plane + byte / 16 * 16
+    }
+}
+
+/// Four vectors one after the other.
+///
+/// # Safety
+/// See [`Lanes`]; so many bytes are readable.
+#[inline(always)]
+unsafe fn four<V: Lanes>(from: *const u8) -> [V::V; 4] {
+    // SAFETY: as this function's.
+    unsafe {
+        [V::load(from), V::load(from.add(V::BYTES)), V::load(from.add(2 * V::BYTES)), V::load(from.add(3 * V::BYTES))]
     }
 }
