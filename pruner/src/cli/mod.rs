@@ -19,7 +19,9 @@ mod inspect;
 mod key;
 mod keygen;
 mod monitor;
+mod patterns;
 mod prune;
+mod repack;
 mod report;
 mod run;
 mod sign;
@@ -51,8 +53,10 @@ enum Command {
     Train(train::Train),
     Inspect(inspect::Inspect),
     Audit(audit::Audit),
+    Patterns(patterns::Patterns),
     Prune(prune::Prune),
     Compile(compile::Compile),
+    Repack(repack::Repack),
     Verify(verify::Verify),
     Run(run::Run),
     Bench(bench::Bench),
@@ -71,8 +75,10 @@ impl Cli {
             Command::Train(c) => c.run().map(done),
             Command::Inspect(c) => c.run().map(done),
             Command::Audit(c) => c.run().map(done),
+            Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Compile(c) => c.run().map(done),
+            Command::Repack(c) => c.run().map(done),
             Command::Verify(c) => c.run(),
             Command::Run(c) => c.run().map(done),
             Command::Bench(c) => c.run().map(done),

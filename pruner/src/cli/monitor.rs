@@ -212,6 +212,8 @@ fn host(model: &Model, stream: &Stream) -> Result<(Vec<GroupState>, u32)> {
     let Some((head, floors)) = model.monitor() else { return Err(Error::new("the file configures no monitor")) };
     let mut states = vec![GroupState::default(); floors.len()];
     let mut monitor = Detector::new(head, floors, &mut states).context("monitor")?;
+    let packed = chain::packed_for_host(model)?;
+    let model = &Model::from_bytes(packed.bytes()).context("packed for this host")?;
     let mut arena = chain::arena(model);
     let mut session = Session::new(model, bytemuck::cast_slice_mut(&mut arena)).context("session")?;
     for ((x, &label), &group) in stream.inputs.chunks(model.input().elements()).zip(&stream.labels).zip(&stream.groups)
