@@ -1,6 +1,7 @@
 //! `cargo xtask`: set-up, demo, tests, firmware, benches. Each command says what it does and installs what is
 //! missing, or prints the one command that does.
 
+mod aarch64;
 mod bench;
 mod demo;
 mod firmware;
@@ -17,7 +18,8 @@ cargo xtask <command>
   demo              set-up, then the whole chain on synthetic data: train, prune under a contract, verdict,
                     report, the firmware in the emulator with its monitor
   test              set-up, then formatting, lints, docs, and every test, emulated firmware included
-  firmware          builds the firmware of both emulated boards into target/firmware
+  firmware          builds the firmware of both emulated boards and the program for AArch64 into target/firmware
+  aarch64           builds that program and runs the runtime's tests on three emulated AArch64 cores
   bench             instructions of the MLPerf Tiny networks and the networks of ../shared on the emulated Cortex-M4
   seeds [N]         magnitude against the contract method on motionsense over N seeds (default 5)
   peers [ROUNDS]    time of one inference on this host against ONNX Runtime, LiteRT, tract and rten (default 7 rounds;
@@ -34,7 +36,8 @@ fn main() -> ExitCode {
     let done = match args.first().map(String::as_str) {
         Some("demo") => demo::demo(),
         Some("test") => test::test(),
-        Some("firmware") => firmware::build().map(drop),
+        Some("firmware") => firmware::build().and_then(|_| aarch64::build()).map(drop),
+        Some("aarch64") => aarch64::setup().and_then(|()| aarch64::build()).and_then(|_| aarch64::test()),
         Some("bench") => bench::counts(),
         Some("seeds") => number(5).and_then(bench::seeds),
         Some("peers") => number(7).and_then(peers::peers),

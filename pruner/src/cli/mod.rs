@@ -119,13 +119,15 @@ enum Target {
     CortexM4,
     /// The emulated Cortex-M55 with Helium; likewise
     CortexM55,
+    /// An emulated AArch64 core (bench only); likewise
+    Aarch64,
 }
 
 impl Target {
-    /// The board that is emulated; `None` on this machine.
+    /// The board that is emulated, of a microcontroller.
     fn board(self) -> Option<Board> {
         match self {
-            Target::Host => None,
+            Target::Host | Target::Aarch64 => None,
             Target::CortexM4 => Some(Board::Mps2An386),
             Target::CortexM55 => Some(Board::Mps3An547),
         }

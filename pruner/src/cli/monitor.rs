@@ -94,9 +94,13 @@ impl Simulate {
         let model = chain::open(file.bytes(), &self.model)?;
         let stream = self.stream(&model)?;
         let (states, total) = host(&model, &stream)?;
-        let log = match self.target.board() {
-            None => Vec::new(),
-            Some(board) => self.emulated(board, file.bytes(), &stream, &states)?,
+        let log = match (self.target, self.target.board()) {
+            (_, Some(board)) => self.emulated(board, file.bytes(), &stream, &states)?,
+            (Target::Aarch64, None) => {
+                return Err(Error::new("the monitor is not simulated on aarch64")
+                    .help("take --target host: it counts the same"));
+            }
+            (_, None) => Vec::new(),
         };
         self.print(&model, &states, total, &log)
     }

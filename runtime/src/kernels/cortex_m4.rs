@@ -32,10 +32,12 @@ mod conv_blocks;
 mod conv_rows;
 mod conv_tiles;
 mod depthwise;
+mod depthwise3;
 mod elementwise;
 mod linear;
 mod linear_blocks;
 mod linear_tiles;
+mod pools;
 
 /// The Cortex-M4 kernel set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +55,7 @@ impl Kernels for CortexM4 {
     }
 
     fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
-        match depthwise::depthwise(g, l, x, y) {
+        match depthwise3::depthwise(g, l, x, y).or_else(|| depthwise::depthwise(g, l, x, y)) {
             Some(()) => narrow(y, l.lo, l.hi),
             None => Portable::depthwise(g, l, x, y, scratch),
         }
@@ -78,8 +80,19 @@ impl Kernels for CortexM4 {
         }
     }
 
+    fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) {
+        match elementwise::add_onto(p, a, y) {
+            Some(()) => narrow(y, p.lo, p.hi),
+            None => Portable::add_onto(p, a, y),
+        }
+    }
+
     fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
-        elementwise::max_pool(g, x, y);
+        pools::max_pool(g, x, y);
+    }
+
+    fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i8]) {
+        pools::avg_pool(g, l, count_base, x, y).unwrap_or_else(|| Portable::avg_pool(g, l, count_base, x, y));
     }
 }
 

@@ -37,6 +37,7 @@ impl Pair<'_> {
 }
 
 /// `None` when the shape is not for this kernel; nothing is written then.
+#[inline(never)]
 pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
     let [_, _, in_c] = g.input;
     let [out_h, out_w, out_c] = g.output;

@@ -78,6 +78,7 @@ const UNROLL: usize = 9;
 const LOOP_BYTES: usize = UNROLL * TAP_BYTES + 8;
 
 /// `None` when the shape is not for this kernel; nothing is written then.
+#[inline(never)]
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
     let weights = l.weights.dense()?;
     let [in_h, in_w, channels] = g.input;

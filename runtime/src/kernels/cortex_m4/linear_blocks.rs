@@ -27,6 +27,7 @@ struct Rows {
 /// `None` when the weights are not for this kernel; nothing is written then.
 ///
 /// A vector that is no multiple of four long is copied to the scratch.
+#[inline(never)]
 pub fn linear(l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
     let blocks = Blocks::of(l, y.len(), x.len())?;
     if l.requant.len() != y.len() {

@@ -38,6 +38,7 @@ const TILE_BYTES: usize = 20 * 4;
 const UNROLL: usize = 8;
 
 /// `None` when the weights are not for this kernel; nothing is written then.
+#[inline(never)]
 pub fn linear(l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8]) -> Option<()> {
     let k = x.len();
     let fits = weights.len() == TILE.dense_len(y.len(), k) && l.requant.len() == y.len();
