@@ -15,6 +15,7 @@ macro_rules! say {
 mod audit;
 mod bench;
 mod compile;
+mod export;
 mod inspect;
 mod monitor;
 mod prune;
@@ -52,6 +53,7 @@ enum Command {
     Verify(verify::Verify),
     Run(run::Run),
     Bench(bench::Bench),
+    Export(export::Export),
     Report(report::Report),
     Monitor(monitor::Monitor),
 }
@@ -70,6 +72,7 @@ impl Cli {
             Command::Verify(c) => c.run(),
             Command::Run(c) => c.run().map(done),
             Command::Bench(c) => c.run().map(done),
+            Command::Export(c) => c.run().map(done),
             Command::Report(c) => c.run().map(done),
             Command::Monitor(c) => c.run().map(done),
         }
