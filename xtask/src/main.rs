@@ -2,7 +2,9 @@
 //! missing, or prints the one command that does.
 
 mod bench;
+mod c_library;
 mod demo;
+mod examples;
 mod firmware;
 mod peers;
 mod setup;
@@ -18,6 +20,10 @@ cargo xtask <command>
                     report, the firmware in the emulator with its monitor
   test              set-up, then formatting, lints, docs, and every test, emulated firmware included
   firmware          builds the firmware of boards/mps2-an386 into target/firmware
+  c-library [TARGET] the static library and header for C into target/c/TARGET (default thumbv7em-none-eabihf;
+                    host for this machine; any target of the toolchain)
+  header            makes runtime/capi/evenkeel.h anew
+  examples          builds the firmwares and the host program of examples/, and runs them
   bench             instructions of the MLPerf Tiny networks and the networks of ../shared on the emulated Cortex-M4
   seeds [N]         magnitude against the contract method on motionsense over N seeds (default 5)
   peers [ROUNDS]    time of one inference on this host against ONNX Runtime, LiteRT, tract and rten (default 7 rounds;
@@ -35,6 +41,9 @@ fn main() -> ExitCode {
         Some("demo") => demo::demo(),
         Some("test") => test::test(),
         Some("firmware") => firmware::build().map(drop),
+        Some("c-library") => c_library::build(args.get(1).map_or(setup::TARGET, String::as_str)).map(drop),
+        Some("header") => c_library::header(),
+        Some("examples") => examples::examples(),
         Some("bench") => bench::counts(),
         Some("seeds") => number(5).and_then(bench::seeds),
         Some("peers") => number(7).and_then(peers::peers),

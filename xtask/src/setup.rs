@@ -1,7 +1,8 @@
-//! What a fresh machine lacks: the emulator, and a compiler for the Cortex-M4.
+//! What a fresh machine lacks: the emulator, and compilers for the Cortex-M4.
 
 use crate::sh::{Result, cmd, has, output, run};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The microcontroller's target.
 pub const TARGET: &str = "thumbv7em-none-eabihf";
@@ -17,6 +18,7 @@ pub enum Compiler {
 /// Everything that `test` and `demo` need.
 pub fn all() -> Result<()> {
     emulator()?;
+    c_compiler()?;
     compiler().map(drop)
 }
 
@@ -27,6 +29,32 @@ pub fn emulator() -> Result<()> {
         return Ok(());
     }
     apt(&["qemu-system-arm"])
+}
+
+/// Makes sure that there are C compilers for this machine and for the microcontroller, and `make`.
+pub fn c_compiler() -> Result<()> {
+    let lacking: Vec<_> = [("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("cc", "gcc"), ("make", "make")]
+        .into_iter()
+        .filter(|(program, _)| !has(program, "--version"))
+        .map(|(_, package)| package)
+        .collect();
+    if lacking.is_empty() {
+        println!("set-up: arm-none-eabi-gcc is there");
+        return Ok(());
+    }
+    apt(&lacking)
+}
+
+/// Cargo for [`TARGET`]: `cargo <verb> --locked --target …`.
+pub fn cargo(verb: &str) -> Result<Command> {
+    let compiler = compiler()?;
+    let mut c = cmd(if matches!(compiler, Compiler::Rustup) { "cargo" } else { "/usr/bin/cargo" });
+    c.args([verb, "--locked", "--target", TARGET]);
+    if let Compiler::Debian(linker) = compiler {
+        c.arg("-Zbuild-std=core").env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+        c.env("CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER", linker);
+    }
+    Ok(c)
 }
 
 /// A compiler for [`TARGET`]: rustup's where its target can be added, Debian's packages where not.

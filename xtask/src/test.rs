@@ -1,7 +1,7 @@
 //! Every check of the project, and those that need more than a stable compiler.
 
 use crate::sh::{Result, cmd, has, root, run, shared};
-use crate::{firmware, setup};
+use crate::{examples, firmware, setup};
 
 /// Formatting, lints, docs, firmware, tests.
 pub fn test() -> Result<()> {
@@ -14,8 +14,11 @@ pub fn test() -> Result<()> {
     run(cmd("cargo").args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cmd("cargo").args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     let elf = firmware::build()?;
+    let built = examples::build()?;
     let tests = if has("cargo-nextest", "--version") { &["nextest", "run"][..] } else { &["test"][..] };
-    run(cmd("cargo").args(tests).args(["--locked", "--workspace"]).env("EVENKEEL_FIRMWARE", &elf))?;
+    let mut all = cmd("cargo");
+    all.args(tests).args(["--locked", "--workspace"]).env("EVENKEEL_FIRMWARE", &elf).env("EVENKEEL_EXAMPLES", built);
+    run(&mut all)?;
     if tests[0] == "nextest" {
         run(cmd("cargo").args(["test", "--locked", "--workspace", "--doc"]))?;
     }

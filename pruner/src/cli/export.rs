@@ -1,4 +1,4 @@
-//! `evenkeel export`: a file as source code for firmware.
+//! `evenkeel export`: a file as source code for firmware, or as ONNX for other runtimes.
 
 use super::{print_json, thousands};
 use clap::{Args, ValueEnum};
@@ -16,9 +16,11 @@ enum Form {
     Rust,
     /// A C array and a header with its constants
     C,
+    /// An ONNX file with QuantizeLinear and DequantizeLinear, for other int8 runtimes
+    Onnx,
 }
 
-/// Writes a .keel file as source code for firmware.
+/// Writes a .keel file as source code for firmware, or as an ONNX file for other int8 runtimes.
 #[derive(Args)]
 #[command(after_help = "Example: evenkeel export model.keel --to c -o firmware/model")]
 pub struct Export {
@@ -51,7 +53,11 @@ impl Export {
         let files = match (self.to, &self.runtime) {
             (Form::Rust, runtime) => export::to_rust(&facts, runtime.as_deref()),
             (Form::C, None) => export::to_c(&facts),
-            (Form::C, Some(_)) => return Err(Error::new("--runtime is for --to rust").help("leave --runtime out")),
+            (Form::Onnx, None) => {
+                let bytes = export::to_onnx(&model, &name).map_err(|e| e.at(&self.model))?;
+                vec![(format!("{}.onnx", facts.identifier()).into(), bytes)]
+            }
+            (_, Some(_)) => return Err(Error::new("--runtime is for --to rust").help("leave --runtime out")),
         };
         export::write(&self.output, &files, self.force)?;
         if self.json {

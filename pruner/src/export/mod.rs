@@ -1,6 +1,9 @@
-//! A `.keel` as source code for firmware: a Rust crate without std, or a C array with its constants.
+//! A `.keel` as source code for firmware (a Rust crate without std, or a C array with its constants), and as an ONNX
+//! file for other int8 runtimes.
 
 mod c;
+mod onnx_file;
+mod qdq;
 mod rust;
 
 use crate::error::{Context, Error, Result};
@@ -9,6 +12,7 @@ use evenkeel_runtime::Model;
 use std::path::{Path, PathBuf};
 
 pub use c::to_c;
+pub use qdq::to_onnx;
 pub use rust::to_rust;
 
 /// One file of an export: its path in the folder, and its bytes.

@@ -8,7 +8,7 @@ use crate::format::{Packing, Requant, Tile};
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub mod cortex_m4;
 pub mod portable;
-mod weights;
+pub(crate) mod weights;
 
 pub use portable::Portable;
 pub use weights::{Columns, Weights};

@@ -87,7 +87,7 @@ impl<'a> Weights<'a> {
 }
 
 /// Reads a weight matrix output by output, in ascending order.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     weights: Weights<'a>,
     tile: Tile,
     taps: usize,
