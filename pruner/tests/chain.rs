@@ -4,7 +4,7 @@ mod common;
 
 use common::{Desk, SHORT};
 use evenkeel_runtime::Model;
-use evenkeel_runtime::format::{CRC_START, crc32};
+use evenkeel_runtime::format::repair;
 use serde_json::Value;
 
 fn number(v: &Value) -> f64 {
@@ -157,11 +157,6 @@ fn weights(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     spans.collect()
 }
 
-fn repair(bytes: &mut [u8]) {
-    let crc = crc32(&bytes[CRC_START..]);
-    bytes[CRC_START - 4..CRC_START].copy_from_slice(&crc.to_le_bytes());
-}
-
 #[test]
 fn an_old_file_outlives_a_verdict_that_is_not_pass() {
     let desk = Desk::with_network();
@@ -198,4 +193,28 @@ fn the_monitor_raises_an_alarm_only_for_the_group_that_went_bad() {
     let bad = alarms(&format!("{stream} --degrade site=ankle --from 300 --strength 1"));
     assert!(matches!(&bad[..], [(group, at)] if group == "site=ankle" && *at > 300), "{bad:?}");
     desk.refused(&format!("{stream} --degrade site=hip"), &["site=hip", "site=ankle"]);
+}
+
+#[test]
+fn a_signed_file_is_trusted_and_a_changed_one_is_not() {
+    let desk = Desk::with_network();
+    desk.run("compile model.onnx --data set.npz -o model.keel");
+    desk.run("keygen -o release.key");
+    desk.refused("keygen -o release.key", &["release.key", "move the old key away"]);
+    desk.run("keygen -o other.key");
+    desk.run("sign model.keel --key release.key -o signed.keel");
+    assert!(desk.run("verify signed.keel --key release.key.pub").contains("signed with this key"));
+    desk.refused("verify model.keel --key release.key.pub", &["model.keel", "not signed"]);
+    desk.refused("verify signed.keel --key other.key.pub", &["signed.keel", "another key"]);
+    desk.refused("sign model.keel --key model.onnx -o x.keel", &["model.onnx"]);
+    // The secret key is not the public one.
+    desk.refused("verify signed.keel --key release.key", &["another key"]);
+    let mut changed = desk.read("signed.keel");
+    let last = changed.len() - 97;
+    changed[last] ^= 1;
+    repair(&mut changed);
+    desk.write("changed.keel", &changed);
+    desk.refused("verify changed.keel --key release.key.pub", &["changed.keel", "changed after it was signed"]);
+    // A signature takes nothing from what a file is.
+    assert_eq!(desk.json("inspect signed.keel")["macs"], desk.json("inspect model.keel")["macs"]);
 }

@@ -40,7 +40,7 @@
 #![no_std]
 #[cfg(feature = "write")]
 extern crate alloc;
-#[cfg(any(test, feature = "map"))]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 #[cfg(feature = "map")]

@@ -10,7 +10,7 @@ use crate::format::{OpRecord, Packing, TensorRecord, flag, op};
 use crate::kernels::Geometry;
 
 /// Most strips of an operator that may overlap its input: verification goes through them.
-pub const MAX_STRIPS: u32 = 1 << 16;
+pub const MAX_STRIPS: u32 = 1 << 12;
 
 /// Whether the operator slides a window, so that an output row needs some input rows.
 pub fn is_windowed(op: &OpRecord) -> bool {

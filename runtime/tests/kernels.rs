@@ -123,7 +123,7 @@ fn case(depthwise: bool) -> impl Strategy<Value = Case> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 6 } else { 400 }, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn convolution(case in case(false)) {
@@ -206,7 +206,7 @@ proptest! {
         shift in 0..31u32,
     ) {
         let (a, b): (Vec<i8>, Vec<i8>) = ab.into_iter().unzip();
-        let p = AddParams { mul, bias, shift, lo: -100, hi: 127 };
+        let p = AddParams { mul: mul.map(i32::from), bias, shift, lo: -100, hi: 127 };
         let mut y = vec![0; a.len()];
         Portable::add(&p, &a, &b, &mut y);
         for i in 0..a.len() {

@@ -47,7 +47,7 @@ fn no_factor_is_larger_than_one_on_average() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 6 } else { 2000 }, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn no_factor_is_larger_than_one_above_the_floor(p0 in 0.0..1.0f64, above in 0.0..1.0f64) {

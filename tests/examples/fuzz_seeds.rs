@@ -2,6 +2,7 @@
 //!
 //! Small and various: every operator of the importer and of the file, every section, every kind of column.
 
+use common::wide::wide;
 use evenkeel::contract::{Contract, InputNorm};
 use evenkeel::couple::couple;
 use evenkeel::data::{self, Normaliser, Parts, Values, parse_groups};
@@ -11,7 +12,11 @@ use evenkeel::lower::{Extras, Target, lower};
 use evenkeel::net::{Set, device, zoo};
 use evenkeel::prune::shrink::shrink;
 use evenkeel::{certify, chain, onnx};
+use evenkeel_runtime::format::Packing;
 use std::path::Path;
+
+#[path = "../../runtime/tests/common/mod.rs"]
+mod common;
 
 const CONTRACT: &str = r#"# No group may lose more than 5 points of accuracy beyond what everybody loses.
 [fairness]
@@ -75,6 +80,10 @@ fn main() -> Result<()> {
             chain::quantised(&evenkeel::graph::norm::fold_batch_norm(graph), &calibration, &input, &device("cpu")?)?;
         let extras = if arch == "cnn1d" { certify::blank(&contract, &groups)? } else { Extras::default() };
         write("keel", arch, &[&[1][..], &lower(&q, &extras, Target::Portable)?.bytes].concat())?;
+    }
+    // What networks of the zoo do not have, in every packing.
+    for packing in Packing::ALL {
+        write("keel", packing.name(), &[&[1][..], &wide(packing).to_bytes()].concat())?;
     }
     Ok(())
 }

@@ -1,20 +1,20 @@
 //! The runtime for C: `libevenkeel.a` and `evenkeel.h`.
 
-use crate::setup::{self, TARGET};
+use crate::setup;
 use crate::sh::{Result, cmd, root, run, target};
 use std::path::PathBuf;
 
+/// The target of the emulated Cortex-M4.
+pub const BOARD: &str = "thumbv7em-none-eabihf";
 /// The name of this machine as a target.
 pub const HOST: &str = "host";
 
 /// Builds the library for a target and puts it with its header into `target/c/TARGET`, which it gives back.
 pub fn build(name: &str) -> Result<PathBuf> {
     let dir = target().join("c-build");
-    let mut c = if name == TARGET { setup::cargo("rustc")? } else { cmd("cargo") };
-    match name {
-        TARGET => {}
-        HOST => _ = c.args(["rustc", "--locked"]),
-        _ => _ = c.args(["rustc", "--locked", "--target", name]),
+    let mut c = if name == HOST { cmd("cargo") } else { setup::cargo("rustc", name)? };
+    if name == HOST {
+        c.args(["rustc", "--locked"]);
     }
     // Bare metal: no standard library.
     if name.contains("-none-") {

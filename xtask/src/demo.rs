@@ -39,7 +39,7 @@ impl Demo {
 pub fn demo() -> Result<()> {
     let begin = Instant::now();
     setup::all()?;
-    let elf = firmware::build()?;
+    let firmware = firmware::build()?;
     run(cmd("cargo").args(["build", "--locked", "--package", "evenkeel"]))?;
     let dir = target().join("demo");
     std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
@@ -78,10 +78,9 @@ pub fn demo() -> Result<()> {
     )?;
     d.step("the verdict again, from the file alone", &["verify", "model.keel", "--data", "synth.npz", "--no-fail"])?;
     println!("\n== the same bytes on an emulated Cortex-M4");
-    let firmware = elf.as_os_str();
     let device = |args: &[&str]| {
         let mut c = cmd(&d.evenkeel);
-        c.current_dir(&d.dir).env("EVENKEEL_FIRMWARE", firmware).args(args);
+        c.current_dir(&d.dir).envs(firmware.clone()).args(args);
         c
     };
     run(&mut device(&["bench", "model.keel", "--target", "cortex-m4", "--data", "synth.npz", "--rows", "50"]))?;

@@ -1,9 +1,12 @@
 //! Builds the programs of `examples/` as a user would, with a small model made on the way.
 
-use crate::c_library::{self, HOST};
-use crate::setup::{self, TARGET};
+use crate::c_library::{self, BOARD, HOST};
+use crate::setup;
 use crate::sh::{Result, cmd, root, run, target};
 use std::path::{Path, PathBuf};
+
+/// The environment variable that tells tests where the examples are.
+pub const VARIABLE: &str = "EVENKEEL_EXAMPLES";
 
 /// Makes a model, exports it, builds both firmwares and the host program; gives the folder that holds them:
 /// `c-firmware.elf`, `rust-firmware.elf`, `classify`, and the model as `model.keel` (for the board) and `host.keel`.
@@ -13,7 +16,7 @@ pub fn build() -> Result<PathBuf> {
     std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     model(&dir)?;
 
-    let board = c_library::build(TARGET)?;
+    let board = c_library::build(BOARD)?;
     make("c-firmware", &board, &dir.join("c-firmware"))?;
     place(&dir.join("c-firmware/firmware.elf"), &dir.join("c-firmware.elf"))?;
     let host = c_library::build(HOST)?;
@@ -21,9 +24,9 @@ pub fn build() -> Result<PathBuf> {
     place(&dir.join("c-host/classify"), &dir.join("classify"))?;
 
     let cargo = target().join("board");
-    let mut c = setup::cargo("build")?;
+    let mut c = setup::cargo("build", BOARD)?;
     run(c.current_dir(root().join("examples/rust-firmware")).args(["--release", "--target-dir"]).arg(&cargo))?;
-    place(&cargo.join(TARGET).join("release/rust-firmware"), &dir.join("rust-firmware.elf"))?;
+    place(&cargo.join(BOARD).join("release/rust-firmware"), &dir.join("rust-firmware.elf"))?;
     Ok(dir)
 }
 

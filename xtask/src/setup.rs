@@ -1,13 +1,11 @@
-//! What a fresh machine lacks: the emulator, and compilers for the Cortex-M4.
+//! What a fresh machine lacks: the emulator, and compilers for the microcontrollers.
 
+use crate::firmware::BOARDS;
 use crate::sh::{Result, cmd, has, output, run};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The microcontroller's target.
-pub const TARGET: &str = "thumbv7em-none-eabihf";
-
-/// How to compile for the microcontroller.
+/// How to compile for a microcontroller.
 pub enum Compiler {
     /// The installed toolchain with the target added.
     Rustup,
@@ -19,7 +17,8 @@ pub enum Compiler {
 pub fn all() -> Result<()> {
     emulator()?;
     c_compiler()?;
-    compiler().map(drop)
+    BOARDS.iter().try_for_each(|board| compiler(board.target).map(drop))?;
+    crate::aarch64::setup()
 }
 
 /// Makes sure that there is a `qemu-system-arm`.
@@ -31,7 +30,7 @@ pub fn emulator() -> Result<()> {
     apt(&["qemu-system-arm"])
 }
 
-/// Makes sure that there are C compilers for this machine and for the microcontroller, and `make`.
+/// Makes sure that there are C compilers for this machine and for microcontrollers, and `make`.
 pub fn c_compiler() -> Result<()> {
     let lacking: Vec<_> = [("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("cc", "gcc"), ("make", "make")]
         .into_iter()
@@ -45,28 +44,29 @@ pub fn c_compiler() -> Result<()> {
     apt(&lacking)
 }
 
-/// Cargo for [`TARGET`]: `cargo <verb> --locked --target …`.
-pub fn cargo(verb: &str) -> Result<Command> {
-    let compiler = compiler()?;
+/// Cargo for a microcontroller: `cargo <verb> --locked --target <target>`.
+pub fn cargo(verb: &str, target: &str) -> Result<Command> {
+    let compiler = compiler(target)?;
     let mut c = cmd(if matches!(compiler, Compiler::Rustup) { "cargo" } else { "/usr/bin/cargo" });
-    c.args([verb, "--locked", "--target", TARGET]);
+    c.args([verb, "--locked", "--target", target]);
     if let Compiler::Debian(linker) = compiler {
+        let variable = target.replace(['-', '.'], "_").to_uppercase();
         c.arg("-Zbuild-std=core").env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
-        c.env("CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER", linker);
+        c.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
     }
     Ok(c)
 }
 
-/// A compiler for [`TARGET`]: rustup's where its target can be added, Debian's packages where not.
-pub fn compiler() -> Result<Compiler> {
+/// A compiler for `target`: rustup's where its target can be added, Debian's packages where not.
+pub fn compiler(target: &str) -> Result<Compiler> {
     let sysroot = PathBuf::from(output(cmd("rustc").args(["--print", "sysroot"]))?.trim());
-    if sysroot.join("lib/rustlib").join(TARGET).is_dir() {
-        println!("set-up: the toolchain has {TARGET}");
+    if sysroot.join("lib/rustlib").join(target).is_dir() {
+        println!("set-up: the toolchain has {target}");
         return Ok(Compiler::Rustup);
     }
     if has("rustup", "--version") {
-        println!("set-up: adding {TARGET} to the toolchain");
-        if run(cmd("rustup").args(["target", "add", TARGET])).is_ok() {
+        println!("set-up: adding {target} to the toolchain");
+        if run(cmd("rustup").args(["target", "add", target])).is_ok() {
             return Ok(Compiler::Rustup);
         }
         println!("set-up: rustup cannot fetch it; falling back to Debian's rustc-web, cargo-web and rust-web-src");
@@ -79,14 +79,14 @@ pub fn compiler() -> Result<Compiler> {
     let linker = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
     if !linker.is_file() {
         return Err(format!(
-            "no linker at {}: install a rustup toolchain, or add the target {TARGET} to yours",
+            "no linker at {}: install a rustup toolchain, or add the target {target} to yours",
             linker.display()
         ));
     }
     Ok(Compiler::Debian(linker))
 }
 
-fn apt(packages: &[&str]) -> Result<()> {
+pub fn apt(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     let root = output(cmd("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     let how = format!("apt-get update && apt-get install -y {list}");

@@ -1,4 +1,5 @@
-//! Instructions per multiplication of typical layers on the emulated Cortex-M4, with both kernel sets.
+//! Instructions per multiplication of typical layers on the emulated boards: weights packed for the board, all of them
+//! and half of the blocks, and the portable kernels on the portable packing.
 //!
 //! `cargo run -p evenkeel-emulator --example layer_costs`
 
@@ -6,13 +7,11 @@
 mod common;
 
 use common::{Random, Sample, Sliding, Window, add, linear, sliding};
-use evenkeel_emulator::{Error, Job, find_firmware, run};
+use evenkeel_emulator::{Board, Error, Job, run};
+use evenkeel_runtime::format::Packing;
+use evenkeel_runtime::format::pack::Form;
 
 fn main() -> Result<(), Error> {
-    let Some(firmware) = find_firmware() else {
-        println!("no firmware: build it with `cargo xtask firmware`");
-        return Ok(());
-    };
     let mut random = Random(0);
     let r = &mut random;
     let three = Window::of(3, 3).pad(1, 1);
@@ -36,16 +35,23 @@ fn main() -> Result<(), Error> {
         ("max pool 2x2 on 32x32x16", sliding(r, Sliding::MaxPool, [32, 32, 16], Window::of(2, 2).stride(2, 2))),
         ("mean 8x8x64", sliding(r, Sliding::AvgPool, [8, 8, 64], Window::of(8, 8))),
     ];
-    println!("{:34} {:>10} {:>10} {:>10} {:>8}", "layer", "macs", "native", "portable", "ratio");
-    for (name, sample) in layers {
-        let inputs = random.values(sample.input_len);
-        let cost = |portable| {
-            let job =
-                Job { firmware: &firmware, model: &sample.file, inputs: &inputs, labels: None, groups: None, portable };
-            Ok::<_, Error>(run(&job)?.layers.last().copied().unwrap_or(0) as f64 / sample.macs as f64)
+    for (board, packing) in [(Board::Mps2An386, Packing::Dsp), (Board::Mps3An547, Packing::Mve)] {
+        let Some(firmware) = board.find_firmware() else {
+            println!("no firmware for {board:?}: build it with `cargo xtask firmware`");
+            continue;
         };
-        let (native, portable) = (cost(false)?, cost(true)?);
-        println!("{name:34} {:>10} {native:>10.3} {portable:>10.3} {:>8.2}", sample.macs, portable / native);
+        println!("{:34} {:>10} {:>8} {:>8} {:>8}", board.processor(), "macs", "dense", "blocks", "portable");
+        for (name, sample) in &layers {
+            let inputs = random.values(sample.input_len);
+            let cost = |sample: &Sample, portable| {
+                let job = Job { firmware: &firmware, portable, ..sample.job(board, &inputs) };
+                Ok::<_, Error>(run(&job)?.layers.last().copied().unwrap_or(0) as f64 / sample.macs as f64)
+            };
+            let dense = cost(&sample.packed(&mut random, packing, Form::Dense), false)?;
+            let blocks = cost(&sample.packed(&mut random, packing, Form::Blocks), false)?;
+            let portable = cost(sample, true)?;
+            println!("{name:34} {:>10} {dense:>8.3} {blocks:>8.3} {portable:>8.3}", sample.macs);
+        }
     }
     Ok(())
 }

@@ -4,9 +4,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Where the external memory (PSRAM) of the board begins; the batch image lies at its start.
-pub const MEMORY_START: usize = 0x2100_0000;
-/// Bytes of external memory, for the batch and the results together.
+/// Where the external memory (PSRAM) of the MPS2 board begins; the batch image lies at its start.
+pub const MPS2_AN386_MEMORY: usize = 0x2100_0000;
+/// Where the external memory (DDR) of the MPS3 board begins; the batch image lies at its start.
+pub const MPS3_AN547_MEMORY: usize = 0x6000_0000;
+/// Bytes of external memory that are used, for the batch and the results together.
 pub const MEMORY_LEN: usize = 16 << 20;
 /// Largest arena that the firmware can give a model.
 pub const ARENA_LEN: usize = 3584 << 10;

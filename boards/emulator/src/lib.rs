@@ -1,44 +1,46 @@
-//! Runs models on an emulated Cortex-M4: the firmware in `boards/mps2-an386`, in QEMU.
+//! Runs models on an emulated Cortex-M4 or Cortex-M55: the firmware in `boards/mps2-an386` or `boards/mps3-an547`,
+//! in QEMU.
 //!
-//! One prebuilt firmware runs any model. QEMU loads the `.keel` file and a batch of inputs into the board's
+//! One prebuilt firmware of a board runs any model. QEMU loads the `.keel` file and a batch of inputs into the board's
 //! external memory, like a model partition in external flash; the firmware verifies the model, runs the
 //! batch, counts instructions, feeds the monitor, logs through defmt and writes its results to a file.
 //!
 //! Instructions are exact and never vary: with `-icount shift=0` every instruction takes one nanosecond of
-//! the board's time. SysTick counts at 25 MHz, so a figure is a multiple of 40 instructions; over a batch
-//! that rounding averages out.
+//! the board's time. SysTick counts at 25 or 32 MHz, so a figure is a multiple of 40 or 31.25
+//! instructions; over a batch that rounding averages out.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, pod_read_unaligned};
 use evenkeel_runtime::monitor::GroupState;
 
+pub mod aarch64;
 mod batch;
+mod board;
 mod error;
 pub mod image;
 mod log;
 
 use batch::Batch;
+pub use board::Board;
 pub use error::Error;
 use image::{RESULTS_MAGIC, ResultsHead};
 use log::Decoder;
 
 /// Name of the emulator.
 const QEMU: &str = "qemu-system-arm";
-/// Where the firmware lies under a target folder.
-const FIRMWARE: &str = "firmware/mps2-an386.elf";
-/// Nanoseconds of the board's time (so: instructions) in a SysTick tick at 25 MHz.
-const INSTRUCTIONS_PER_TICK: u64 = 40;
 /// A batch that takes longer is stopped.
 const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// A model and a batch of inputs for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
-    /// The firmware's ELF file, see [`find_firmware`].
+    /// Which board is emulated.
+    pub board: Board,
+    /// Its firmware's ELF file, see [`Board::find_firmware`].
     pub firmware: &'a Path,
     /// The bytes of a `.keel` file.
     pub model: &'a [u8],
@@ -48,7 +50,7 @@ pub struct Job<'a> {
     pub labels: Option<&'a [u8]>,
     /// The group of people of each input (its index in the model's monitor), 255 for unknown.
     pub groups: Option<&'a [u8]>,
-    /// Use the portable kernels, not the Cortex-M4's.
+    /// Use the portable kernels, not the processor's.
     pub portable: bool,
 }
 
@@ -87,7 +89,7 @@ pub fn run(job: &Job) -> Result<Outcome, Error> {
     let file = |name: &str| folder.path().join(name);
     fs::write(file("batch.bin"), &batch.bytes).map_err(Error::io("writing the batch image"))?;
     fs::write(file("firmware.elf"), &elf).map_err(Error::io("copying the firmware"))?;
-    let status = emulate(folder.path())?;
+    let status = emulate(job.board, folder.path())?;
 
     let mut log = decoder.lines(&fs::read(file("log.bin")).unwrap_or_default());
     match status {
@@ -100,33 +102,27 @@ pub fn run(job: &Job) -> Result<Outcome, Error> {
         None => return Err(Error::TimedOut { seconds: TIMEOUT.as_secs(), log }),
     }
     let results = fs::read(file("results.bin")).map_err(Error::io("reading the firmware's results"))?;
-    outcome(&batch, &results, log)
-}
-
-/// Looks for the firmware: where the environment variable `EVENKEEL_FIRMWARE` says, else as
-/// `firmware/mps2-an386.elf` in a folder above the running program, else under `target` here.
-pub fn find_firmware() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("EVENKEEL_FIRMWARE") {
-        return Some(path.into());
-    }
-    let program = std::env::current_exe().unwrap_or_default();
-    let above = program.ancestors().skip(1).map(|folder| folder.join(FIRMWARE));
-    above.chain([Path::new("target").join(FIRMWARE)]).find(|path| path.is_file())
+    outcome(job.board, &batch, &results, log)
 }
 
 /// Runs QEMU in `folder`; `None` when it had to be stopped.
-fn emulate(folder: &Path) -> Result<Option<ExitStatus>, Error> {
+fn emulate(board: Board, folder: &Path) -> Result<Option<ExitStatus>, Error> {
     let file = |name: &str| File::create(folder.join(name)).map_err(Error::io("making a file for QEMU's output"));
-    let device = format!("loader,file=batch.bin,addr={:#x},force-raw=on", image::MEMORY_START);
+    let device = format!("loader,file=batch.bin,addr={:#x},force-raw=on", board.memory());
     let mut command = Command::new(QEMU);
-    command.args(["-M", "mps2-an386", "-cpu", "cortex-m4", "-icount", "shift=0"]);
+    command.args(["-M", board.machine(), "-icount", "shift=0"]);
     command.args(["-display", "none", "-monitor", "none", "-serial", "none"]);
     command.args(["-semihosting-config", "enable=on,target=native"]);
     command.args(["-kernel", "firmware.elf", "-device", &device]).current_dir(folder);
     // The firmware's semihosting console is QEMU's standard output.
     command.stdin(Stdio::null()).stdout(file("log.bin")?).stderr(file("qemu.txt")?);
+    run_to_end(&mut command, Error::NoQemu)
+}
+
+/// Runs an emulator; `None` when it had to be stopped, `missing` when there is none.
+fn run_to_end(command: &mut Command, missing: Error) -> Result<Option<ExitStatus>, Error> {
     let child = match command.spawn() {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoQemu),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(missing),
         spawned => spawned.map_err(Error::io("starting QEMU"))?,
     };
     let mut emulator = Emulator(child);
@@ -151,7 +147,7 @@ impl Drop for Emulator {
     }
 }
 
-fn outcome(batch: &Batch, results: &[u8], log: Vec<String>) -> Result<Outcome, Error> {
+fn outcome(board: Board, batch: &Batch, results: &[u8], log: Vec<String>) -> Result<Outcome, Error> {
     let layout = &batch.layout;
     if results.len() != layout.len {
         return Err(Error::Results("it has another length than expected"));
@@ -167,8 +163,8 @@ fn outcome(batch: &Batch, results: &[u8], log: Vec<String>) -> Result<Outcome, E
         inferences: batch.count,
         outputs: values(&results[layout.outputs..]),
         classes: values(&results[layout.classes..][..2 * batch.count]),
-        total_instructions: head.ticks * INSTRUCTIONS_PER_TICK,
-        layers: ticks.iter().map(|t| t * INSTRUCTIONS_PER_TICK).collect(),
+        total_instructions: board.instructions(head.ticks),
+        layers: ticks.iter().map(|&t| board.instructions(t)).collect(),
         monitor: values(&results[layout.states..][..batch.groups * size_of::<GroupState>()]),
     })
 }

@@ -7,8 +7,10 @@ use evenkeel::contract::InputNorm;
 use evenkeel::data::batch::Normaliser;
 use evenkeel::error::{Error, Result};
 use evenkeel::files;
-use evenkeel::lower::{Extras, Target, lower};
+use evenkeel::lower::{Extras, Forms, Target, lower_as};
 use evenkeel::net::{Set, device};
+use evenkeel::prune::blocks::Pattern;
+use evenkeel::prune::blocks::quantised::zero_blocks;
 use evenkeel::quant::QGraph;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,16 @@ pub struct Compile {
     /// What the file is for: portable, cortex-m4, cortex-m55, aarch64 or x86-64
     #[arg(long, default_value_t)]
     target: Target,
+    /// How weights are stored
+    #[arg(long, value_enum, default_value_t = Forms::Auto)]
+    form: Forms,
+    /// Make the blocks of weights with the smallest magnitude zero, without training: for measurements of kernels. It
+    /// costs much accuracy; `prune --blocks` trains. A share (50%), or how many stay of each so many (2:4)
+    #[arg(long, value_name = "PATTERN")]
+    blocks: Option<Pattern>,
+    /// The same share of blocks in each row of them
+    #[arg(long, requires = "blocks")]
+    block_uniform: bool,
     #[command(flatten)]
     input: InputFlags,
     /// Print JSON
@@ -45,7 +57,7 @@ pub struct Compile {
 impl Compile {
     pub fn run(&self) -> Result<()> {
         let input = self.input.apply(&InputNorm::default())?;
-        let q = match (chain::load_quantised(&self.model, &input)?, &self.data) {
+        let mut q = match (chain::load_quantised(&self.model, &input)?, &self.data) {
             (Some(q), None) => q,
             (Some(_), Some(_)) => {
                 return Err(Error::new("the network is quantised already, so there is nothing to calibrate")
@@ -59,7 +71,11 @@ impl Compile {
                     .help("give --data set.npz, or a network with QuantizeLinear and DequantizeLinear"));
             }
         };
-        let lowered = lower(&q, &Extras::default(), self.target).map_err(|e| e.at(&self.model))?;
+        if let Some(pattern) = self.blocks {
+            let pattern = if self.block_uniform { pattern.even() } else { pattern };
+            zero_blocks(&mut q, pattern, self.target).map_err(|e| e.at(&self.model))?;
+        }
+        let lowered = lower_as(&q, &Extras::default(), self.target, self.form).map_err(|e| e.at(&self.model))?;
         files::write(&self.output, &lowered.bytes)?;
         if self.json {
             return print_json(

@@ -17,10 +17,14 @@ mod bench;
 mod compile;
 mod export;
 mod inspect;
+mod key;
+mod keygen;
 mod monitor;
+mod patterns;
 mod prune;
 mod report;
 mod run;
+mod sign;
 mod synth;
 mod train;
 mod verify;
@@ -28,6 +32,7 @@ mod verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evenkeel::contract::InputNorm;
 use evenkeel::error::{Error, Result};
+use evenkeel_emulator::Board;
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::{CertificateGroup, FloorRecord, verdict_name};
 use evenkeel_runtime::monitor::ONE_Q26;
@@ -48,6 +53,7 @@ enum Command {
     Train(train::Train),
     Inspect(inspect::Inspect),
     Audit(audit::Audit),
+    Patterns(patterns::Patterns),
     Prune(prune::Prune),
     Compile(compile::Compile),
     Verify(verify::Verify),
@@ -56,6 +62,8 @@ enum Command {
     Export(export::Export),
     Report(report::Report),
     Monitor(monitor::Monitor),
+    Keygen(keygen::Keygen),
+    Sign(sign::Sign),
 }
 
 impl Cli {
@@ -67,6 +75,7 @@ impl Cli {
             Command::Train(c) => c.run().map(done),
             Command::Inspect(c) => c.run().map(done),
             Command::Audit(c) => c.run().map(done),
+            Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Compile(c) => c.run().map(done),
             Command::Verify(c) => c.run(),
@@ -75,6 +84,8 @@ impl Cli {
             Command::Export(c) => c.run().map(done),
             Command::Report(c) => c.run().map(done),
             Command::Monitor(c) => c.run().map(done),
+            Command::Keygen(c) => c.run().map(done),
+            Command::Sign(c) => c.run().map(done),
         }
     }
 }
@@ -112,13 +123,28 @@ enum Target {
     Host,
     /// The emulated Cortex-M4; its results are compared with this machine's, byte for byte
     CortexM4,
+    /// The emulated Cortex-M55 with Helium; likewise
+    CortexM55,
+    /// An emulated AArch64 core (bench only); likewise
+    Aarch64,
+}
+
+impl Target {
+    /// The board that is emulated, of a microcontroller.
+    fn board(self) -> Option<Board> {
+        match self {
+            Target::Host | Target::Aarch64 => None,
+            Target::CortexM4 => Some(Board::Mps2An386),
+            Target::CortexM55 => Some(Board::Mps3An547),
+        }
+    }
 }
 
 /// The firmware that the emulated device runs.
-fn firmware() -> Result<PathBuf> {
-    evenkeel_emulator::find_firmware().ok_or_else(|| {
+fn firmware(board: Board) -> Result<PathBuf> {
+    board.find_firmware().ok_or_else(|| {
         Error::new("the firmware for the emulator is not built")
-            .help("run `cargo xtask firmware`, or set EVENKEEL_FIRMWARE")
+            .help(format!("run `cargo xtask firmware`, or set {}", board.variable()))
     })
 }
 

@@ -7,7 +7,7 @@ use evenkeel::chain;
 use evenkeel::contract::Contract;
 use evenkeel::data::{self, parse_groups, synth};
 use evenkeel::error::{Context, Error, Result};
-use evenkeel_emulator::Job;
+use evenkeel_emulator::{Board, Job};
 use evenkeel_runtime::cast::MappedFile;
 use evenkeel_runtime::monitor::{GroupState, Monitor as Detector};
 use evenkeel_runtime::preprocess::quantise_input;
@@ -94,9 +94,13 @@ impl Simulate {
         let model = chain::open(file.bytes(), &self.model)?;
         let stream = self.stream(&model)?;
         let (states, total) = host(&model, &stream)?;
-        let log = match self.target {
-            Target::Host => Vec::new(),
-            Target::CortexM4 => self.emulated(file.bytes(), &stream, &states)?,
+        let log = match (self.target, self.target.board()) {
+            (_, Some(board)) => self.emulated(board, file.bytes(), &stream, &states)?,
+            (Target::Aarch64, None) => {
+                return Err(Error::new("the monitor is not simulated on aarch64")
+                    .help("take --target host: it counts the same"));
+            }
+            (_, None) => Vec::new(),
         };
         self.print(&model, &states, total, &log)
     }
@@ -152,9 +156,10 @@ impl Simulate {
     }
 
     /// Runs the stream on the device; gives its log.
-    fn emulated(&self, bytes: &[u8], stream: &Stream, host: &[GroupState]) -> Result<Vec<String>> {
-        let firmware = firmware()?;
+    fn emulated(&self, board: Board, bytes: &[u8], stream: &Stream, host: &[GroupState]) -> Result<Vec<String>> {
+        let firmware = firmware(board)?;
         let job = Job {
+            board,
             firmware: &firmware,
             model: bytes,
             inputs: &stream.inputs,
@@ -176,13 +181,13 @@ impl Simulate {
         if self.json {
             let groups: Vec<_> = states.iter().enumerate().map(|(i, s)| json!({"group": name(i), "n": s.n, "correct": s.correct, "floor": floor(i), "alarms": s.alarms, "first_alarm": s.first_alarm})).collect();
             return print_json(
-                &json!({"events": events, "degraded": self.degrade, "from": self.from, "device_equals_host": self.target == Target::CortexM4, "groups": groups, "log": log}),
+                &json!({"events": events, "degraded": self.degrade, "from": self.from, "device_equals_host": self.target != Target::Host, "groups": groups, "log": log}),
             );
         }
         for line in log {
             say!("  device | {line}");
         }
-        if self.target == Target::CortexM4 {
+        if self.target != Target::Host {
             say!("monitor states on the device and on this host are equal, byte for byte");
         }
         for (i, s) in states.iter().enumerate() {
@@ -207,6 +212,8 @@ fn host(model: &Model, stream: &Stream) -> Result<(Vec<GroupState>, u32)> {
     let Some((head, floors)) = model.monitor() else { return Err(Error::new("the file configures no monitor")) };
     let mut states = vec![GroupState::default(); floors.len()];
     let mut monitor = Detector::new(head, floors, &mut states).context("monitor")?;
+    let packed = chain::packed_for_host(model)?;
+    let model = &Model::from_bytes(packed.bytes()).context("packed for this host")?;
     let mut arena = chain::arena(model);
     let mut session = Session::new(model, bytemuck::cast_slice_mut(&mut arena)).context("session")?;
     for ((x, &label), &group) in stream.inputs.chunks(model.input().elements()).zip(&stream.labels).zip(&stream.groups)

@@ -13,8 +13,9 @@ use evenkeel::lower::{Cost, Target, lower};
 use evenkeel::net::{Split, device};
 use evenkeel::onnx;
 use evenkeel::progress::Stop;
+use evenkeel::prune::blocks::Pattern;
 use evenkeel::prune::select::Frame;
-use evenkeel::prune::{Method, Options, Outcome, prune};
+use evenkeel::prune::{BlockOptions, Method, Options, Outcome, prune};
 use evenkeel::report::{BudgetLine, HistoryLine, LayerLine, Report};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +70,16 @@ pub struct Prune {
     /// Every layer keeps at least this share of its channels
     #[arg(long, default_value_t = 0.125)]
     min_share: f64,
+    /// Make blocks of weights zero after the channels are gone: the share that becomes zero (50%), or how many stay of
+    /// each so many neighbours (2:4). Only in layers that this makes faster on the target
+    #[arg(long, value_name = "PATTERN")]
+    blocks: Option<Pattern>,
+    /// The same share of blocks in each row of them, so that all outputs take equally long
+    #[arg(long, requires = "blocks")]
+    block_uniform: bool,
+    /// Steps in which blocks become zero, each followed by --tune updates
+    #[arg(long, default_value_t = 3, requires = "blocks")]
+    block_steps: usize,
     /// Recover with folded convolutions as they are, without giving them their normalisation back
     #[arg(long)]
     no_norm: bool,
@@ -162,6 +173,7 @@ impl Prune {
             ("--batch", self.batch),
             ("--round-to", self.round_to),
             ("--recover", self.recover),
+            ("--block-steps", self.block_steps),
         ];
         if let Some((name, _)) = at_least_one.iter().find(|(_, v)| *v == 0) {
             return Err(Error::new(format!("{name} must be at least 1")));
@@ -180,6 +192,10 @@ impl Prune {
             round_to: self.round_to,
             min_share: self.min_share,
             restore_norm: !self.no_norm,
+            blocks: self.blocks.map(|pattern| BlockOptions {
+                pattern: if self.block_uniform { pattern.even() } else { pattern },
+                steps: self.block_steps,
+            }),
             seed: self.seed,
             device: device(&self.device)?,
         })
@@ -233,7 +249,7 @@ impl Prune {
             .to_lowercase(),
             seed: options.seed,
             command: std::env::args().collect::<Vec<_>>().join(" "),
-            notes: Vec::new(),
+            notes: options.blocks.map(|b| block_note(b.pattern, &o.blocks)).into_iter().collect(),
         }
     }
 
@@ -242,7 +258,17 @@ impl Prune {
             let limit = l.limit.map_or_else(|| "no limit".to_owned(), |v| format!("limit {}", thousands(v)));
             say!("{:<6} {:>12} of {:>12} dense, {limit}", l.name, thousands(l.value), thousands(l.dense));
         }
+        r.notes.iter().for_each(|note| say!("{note}"));
         say!("{}", fair::table(&r.verdict));
         say!("report: {}", page.display());
+    }
+}
+
+/// What became zero, for the report.
+fn block_note(pattern: Pattern, layers: &[(String, usize, usize)]) -> String {
+    let line = |(name, all, zero): &(String, usize, usize)| format!("{name} {zero} of {all}");
+    match layers {
+        [] => format!("blocks: {pattern} asked for; in what is left of the layers they would not be faster"),
+        _ => format!("blocks: {pattern}; zero in {}", layers.iter().map(line).collect::<Vec<_>>().join(", ")),
     }
 }

@@ -1,6 +1,6 @@
 //! `evenkeel verify`: is the file what its certificate says?
 
-use super::{certificate_line, print_json, thousands};
+use super::{certificate_line, key, print_json, thousands};
 use clap::Args;
 use evenkeel::certify;
 use evenkeel::chain;
@@ -9,19 +9,20 @@ use evenkeel::error::{Context, Error, Result};
 use evenkeel::fair::{self, Predictions, verdict::Outcome};
 use evenkeel::lower::Cost;
 use evenkeel::net::device;
-use evenkeel::{data, fair::Verdict, fair::metrics::sign};
+use evenkeel::{data as sets, fair::Verdict, fair::metrics::sign};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::cast::MappedFile;
 use evenkeel_runtime::format::{CertificateGroup, CertificateHead, verdict, verdict_name};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Reproduces the verdict from the file: runs it on the rows of `test` and compares with its certificate.
 ///
 /// The file carries its contract, and per group what the dense model reached and the bound of the excess drop.
 /// On the rows that the verdict was made on, the int8 results must be equal, and then the bounds are too. On
-/// other rows, or to compute everything anew, give the dense network with --dense.
+/// other rows, or to compute everything anew, give the dense network with --dense. With --key, the file must be signed
+/// with that key; that alone is checked where no data are given.
 #[derive(Args)]
 #[command(
     after_help = "Example: evenkeel verify model.keel --data set.npz\nExit codes: 0 PASS, 1 FAIL or UNDECIDED, 2 an error (the certificate is not true, for one)."
@@ -30,8 +31,11 @@ pub struct Verify {
     /// The .keel file
     model: PathBuf,
     /// The data set (.npz)
+    #[arg(long, required_unless_present = "key")]
+    data: Option<PathBuf>,
+    /// A public key's file (see `evenkeel keygen`): refuse the file unless it is signed with the secret key to it
     #[arg(long)]
-    data: PathBuf,
+    key: Option<PathBuf>,
     /// The dense ONNX network: judge anew instead of comparing with the certificate
     #[arg(long)]
     dense: Option<PathBuf>,
@@ -46,7 +50,15 @@ pub struct Verify {
 impl Verify {
     pub fn run(&self) -> Result<ExitCode> {
         let file = MappedFile::open(&self.model).at(&self.model)?;
-        let model = chain::open(file.bytes(), &self.model)?;
+        let model = match &self.key {
+            Some(key) => Model::from_signed_bytes(file.bytes(), &key::read(key)?)
+                .map_err(|e| Error::new(e).at(&self.model).help("do not use it, unless you know why"))?,
+            None => chain::open(file.bytes(), &self.model)?,
+        };
+        let Some(data) = &self.data else {
+            say!("{}: signed with this key, and unchanged since", self.model.display());
+            return Ok(ExitCode::SUCCESS);
+        };
         if model.contract().is_empty() {
             return Err(Error::new("the file carries no contract")
                 .at(&self.model)
@@ -54,22 +66,22 @@ impl Verify {
         }
         let contract = Contract::parse(model.contract()).map_err(|e| e.at(&self.model))?;
         let outcome = match &self.dense {
-            Some(dense) => self.anew(&model, &contract, dense)?,
-            None => self.reproduce(&model, &contract)?,
+            Some(dense) => self.anew(&model, &contract, data, dense)?,
+            None => self.reproduce(&model, &contract, data)?,
         };
         Ok(if outcome == Outcome::Pass || self.no_fail { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 
     /// Judges the file against the dense network.
-    fn anew(&self, model: &Model, contract: &Contract, dense: &std::path::Path) -> Result<Outcome> {
+    fn anew(&self, model: &Model, contract: &Contract, data: &Path, dense: &Path) -> Result<Outcome> {
         let graph = chain::load_network(dense)?;
         // The file's input normalisation holds gains of the quantisation: the contract's own is the dense network's.
-        let v = fair::judge(data::load(&self.data)?.verdict, contract, |rows| {
+        let v = fair::judge(sets::load(data)?.verdict, contract, |rows| {
             let dense = chain::f32_classes(&graph, rows, &contract.input, &device("cpu")?)?;
             let int8 = chain::int8_classes(model, rows)?;
             Ok(Predictions { dense, pruned: int8.clone(), int8 })
         })
-        .map_err(|e| e.at(&self.data))?;
+        .map_err(|e| e.at(data))?;
         let outcome = v.verdict;
         if self.json {
             print_json(&with_file(&v, &self.file_facts(model, contract))?)?
@@ -80,20 +92,20 @@ impl Verify {
     }
 
     /// Compares the file's results with its certificate.
-    fn reproduce(&self, model: &Model, contract: &Contract) -> Result<Outcome> {
+    fn reproduce(&self, model: &Model, contract: &Contract, data: &Path) -> Result<Outcome> {
         let (head, groups) =
             model.certificate().ok_or_else(|| Error::new("the file carries no certificate").at(&self.model))?;
         let mut hash = [0; 2];
         // Dense results are the certificate's; only what the int8 bytes do is measured here.
-        let v = fair::judge(data::load(&self.data)?.verdict, contract, |rows| {
+        let v = fair::judge(sets::load(data)?.verdict, contract, |rows| {
             hash = certify::fingerprint(rows);
             let int8 = chain::int8_classes(model, rows)?;
             Ok(Predictions { dense: int8.clone(), pruned: int8.clone(), int8 })
         })
-        .map_err(|e| e.at(&self.data))?;
+        .map_err(|e| e.at(data))?;
         if hash != head.data_hash {
             return Err(Error::new("these are not the rows that the certificate was made on")
-                .at(&self.data)
+                .at(data)
                 .help("give the same data set, or the dense network with --dense to judge on these rows"));
         }
         let wrong = compare(model, head, groups, &v).or_else(|| beyond(model, head, groups, contract));

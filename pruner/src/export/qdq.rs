@@ -9,14 +9,19 @@
 use super::onnx_file::{INT8, INT32, OnnxFile, int, ints, text};
 use crate::error::{Error, Result};
 use evenkeel_runtime::Model;
-use evenkeel_runtime::format::pack::unpack;
-use evenkeel_runtime::format::{OpRecord, Requant, TensorRecord, flag, op};
+use evenkeel_runtime::format::pack::Form;
+
+use evenkeel_runtime::format::{OpRecord, Packing, Requant, TensorRecord, flag, op, repack_model};
 
 /// The bytes of an ONNX file of operator set 17. Its input takes normalised values, N × C × H × W.
 ///
 /// # Errors
 /// Names the operator that has no form in ONNX.
 pub fn to_onnx(model: &Model, name: &str) -> Result<Vec<u8>> {
+    // Weights output by output, whatever they were packed for.
+    let plain = repack_model(model, Packing::Portable, |_, _| Form::Dense).map_err(Error::new)?;
+    let words = aligned(&plain);
+    let model = &Model::from_bytes(&bytemuck::cast_slice(&words)[..plain.len()]).map_err(Error::new)?;
     let mut writer = Writer {
         model,
         file: OnnxFile::new(name),
@@ -38,6 +43,13 @@ pub fn to_onnx(model: &Model, name: &str) -> Result<Vec<u8>> {
     };
     let input = model.input();
     writer.file.bytes(&[input.c, input.h, input.w], &output)
+}
+
+/// The bytes at an address that a model may have.
+fn aligned(bytes: &[u8]) -> Vec<u64> {
+    let mut words = vec![0u64; bytes.len().div_ceil(8)];
+    bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+    words
 }
 
 struct Writer<'m> {
@@ -183,14 +195,12 @@ impl Writer<'_> {
         let [kh, kw] = o.kernel.map(usize::from);
         let channels = x.c as usize / groups;
         let taps = kh * kw * channels;
-        let stored = self.model.weights(o).ok_or_else(|| Error::new("has no weights"))?;
-        let mut matrix = if o.code == op::DEPTHWISE {
+        let stored = self.model.weights(o).and_then(|w| w.dense()).ok_or_else(|| Error::new("has no weights"))?;
+        let mut matrix = stored.to_vec();
+        if o.code == op::DEPTHWISE {
             // H × W × C to C × H × W.
-            let hwc = stored.dense().unwrap_or_default();
-            (0..outputs * taps).map(|i| hwc[i % taps * outputs + i / taps]).collect()
-        } else {
-            unpack(stored, self.model.packing().tile(o.code, o.encoding), outputs, taps)
-        };
+            matrix = (0..outputs * taps).map(|i| stored[i % taps * outputs + i / taps]).collect();
+        }
         let (mut scales, mut biases) = (Vec::new(), Vec::new());
         for (row, r) in matrix.chunks_mut(taps.max(1)).zip(self.model.requant(o)) {
             let (scale, bias) = self.channel(o, row, r, x, out.scale)?;
@@ -229,11 +239,9 @@ impl Writer<'_> {
             return Ok((1.0, 0));
         }
         let sum: i32 = row.iter().map(|&w| w as i32).sum();
-        let unsigned = self.model.packing().is_unsigned() && matches!(o.code, op::CONV | op::LINEAR);
-        let offset = if unsigned { 128 } else { 0 };
         let scale =
             f64::from(r.mul) * f64::from(scale_out) / f64::from(x.scale) * (f64::from(o.left_shift) - 32.0).exp2();
-        Ok((scale as f32, r.bias.wrapping_add(sum.wrapping_mul(x.zero + offset))))
+        Ok((scale as f32, r.bias.wrapping_add(sum.wrapping_mul(x.zero))))
     }
 
     /// An integer constant and its DequantizeLinear, with a scale for each index of the first axis.

@@ -6,7 +6,10 @@
 
 mod cost;
 mod extras;
+pub mod forecast;
+mod forms;
 mod memory;
+pub mod pays;
 pub mod plan;
 mod program;
 mod skeleton;
@@ -17,13 +20,15 @@ mod tests;
 
 pub use cost::{Cost, cost};
 pub use extras::{Certificate, Extras, Floor, GroupCertificate, MonitorPlan};
+pub use forms::Forms;
 pub use target::Target;
 
+use crate::aligned::AlignedBytes;
 use crate::error::{Context, Error, Result};
 use crate::quant::{QGraph, QNode, QOp, QWeights};
 use evenkeel_runtime::Model;
-use evenkeel_runtime::format::pack::{Form, fold_offset, pack};
-use evenkeel_runtime::format::{FileSpec, OpRecord, Requant, op};
+use evenkeel_runtime::format::pack::{Packed, fold_offset};
+use evenkeel_runtime::format::{FileSpec, OpRecord, Requant};
 use program::of_quantised;
 use skeleton::{Skeleton, skeleton};
 
@@ -45,15 +50,27 @@ impl Lowered {
     }
 }
 
-/// Gives a quantised network its bytes, for a target.
+/// Gives a quantised network its bytes, for a target. Weights are stored as [`Forms::Auto`] says.
 ///
 /// # Errors
 /// Networks beyond the format's limits, by name; numbers in `extras` that the runtime refuses (a metric that is not a
 /// number, likelihood ratios that would alarm without cause).
 pub fn lower(q: &QGraph, extras: &Extras, target: Target) -> Result<Lowered> {
-    let items = of_quantised(q);
+    lower_as(q, extras, target, Forms::Auto)
+}
+
+/// [`lower`] with stored forms of the caller's choice.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_as(q: &QGraph, extras: &Extras, target: Target, forms: Forms) -> Result<Lowered> {
+    let packed = |node| forms::packed(q, node, target, forms);
+    let packed: Vec<Option<Packed>> = q.nodes.iter().map(packed).collect::<Result<_>>()?;
+    let stored: Vec<_> = packed.iter().map(|p| forms::stored(p.as_ref())).collect();
+    let items = of_quantised(q, &stored);
     let Skeleton { mut spec, program, data_len, .. } = skeleton(&items, q.output, q.input_norm.len(), extras, target)?;
     spec.input_channels.clone_from(&q.input_norm);
+    spec.input_rounding = q.input_rounding;
     spec.data = vec![0; data_len];
     for (record, &item) in spec.tensors.iter_mut().zip(&program.tensors) {
         (record.scale, record.zero) = (q.nodes[item].out.scale, q.nodes[item].out.zero.into());
@@ -62,7 +79,8 @@ pub fn lower(q: &QGraph, extras: &Extras, target: Target) -> Result<Lowered> {
         let node = &q.nodes[planned.item];
         // A copy into a concatenation has no numbers.
         if items[planned.item].kind == planned.kind {
-            fill(&mut spec, i, node, target).context(format!("cannot lower '{}'", node.name))?;
+            fill(&mut spec, i, node, packed[planned.item].as_ref(), target)
+                .context(format!("cannot lower '{}'", node.name))?;
         }
         if let Some(sum) = planned.sum {
             add_sum(&mut spec.ops[i], node, &q.nodes[sum.item], sum.second)?;
@@ -73,8 +91,8 @@ pub fn lower(q: &QGraph, extras: &Extras, target: Target) -> Result<Lowered> {
     Ok(Lowered { bytes, arena: spec.arena_len as usize, macs })
 }
 
-/// Puts the numbers of `node` into operator `i`.
-fn fill(spec: &mut FileSpec, i: usize, node: &QNode, target: Target) -> Result<()> {
+/// Puts the numbers of `node`, whose matrix is `packed` where it has one, into operator `i`.
+fn fill(spec: &mut FileSpec, i: usize, node: &QNode, packed: Option<&Packed>, target: Target) -> Result<()> {
     let op = &mut spec.ops[i];
     (op.lo, op.hi) = node.clamp;
     let as_bytes = |data: &[i8]| -> Vec<u8> { data.iter().map(|&w| w as u8).collect() };
@@ -83,14 +101,13 @@ fn fill(spec: &mut FileSpec, i: usize, node: &QNode, target: Target) -> Result<(
         | QOp::Linear(QWeights { data, requant, left_shift }) => {
             op.left_shift = *left_shift;
             let mut requant = requant.clone();
-            let mut data = data.clone();
-            if matches!(op.code, op::CONV | op::LINEAR) {
+            if let Some(packed) = packed {
                 let taps = data.len() / requant.len().max(1);
-                fold_offset(target.packing(), &data, taps, &mut requant);
-                let packed = pack(&data, taps, target.packing(), op.code, Form::Dense);
-                data = packed.ok_or_else(|| Error::new("internal error: weights that do not pack"))?.weights;
+                fold_offset(target.packing(), data, taps, &mut requant);
+                put(&mut spec.data, op.index, op.index_len as usize, &packed.index)?;
             }
-            put(&mut spec.data, op.weights, op.weights_len as usize, &as_bytes(&data))?;
+            let stored = packed.map_or(data, |p| &p.weights);
+            put(&mut spec.data, op.weights, op.weights_len as usize, &as_bytes(stored))?;
             put_requant(&mut spec.data, op, &requant)?;
         }
         QOp::AvgPool { requant, left_shift, .. } => {
@@ -140,11 +157,8 @@ fn put(data: &mut [u8], offset: u32, len: usize, bytes: &[u8]) -> Result<()> {
 
 /// Reads the file back with the runtime's own reader, and counts its multiply-accumulates.
 fn verify(bytes: &[u8]) -> Result<u64> {
-    // The allocator need not align bytes to 4; one of four starts does.
-    let mut copy = vec![0; bytes.len() + 4];
-    let start = copy.as_ptr().addr().next_multiple_of(4) - copy.as_ptr().addr();
-    copy[start..start + bytes.len()].copy_from_slice(bytes);
-    let model = Model::from_bytes(&copy[start..start + bytes.len()])
+    let copy = AlignedBytes::new(bytes);
+    let model = Model::from_bytes(copy.bytes())
         .map_err(|e| Error::new(format!("the runtime refuses the lowered file: {e}")))?;
     Ok((0..model.ops().len()).map(|i| model.macs(i)).sum())
 }

@@ -3,7 +3,7 @@
 
 use crate::graph::{Axis, Graph, Op, Shape, Window};
 use crate::quant::fuse::{Step, Steps, whole};
-use crate::quant::{QGraph, QOp};
+use crate::quant::{QGraph, QNode, QOp};
 
 /// An operation, by shape.
 pub(super) struct Item<'a> {
@@ -11,6 +11,16 @@ pub(super) struct Item<'a> {
     pub kind: Kind,
     pub inputs: &'a [usize],
     pub shape: Shape,
+    /// How its weights are stored, where it is not every one of them.
+    pub stored: Option<Stored>,
+}
+
+/// A stored form by its sizes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub encoding: u8,
+    pub weights: usize,
+    pub index: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,8 +45,8 @@ pub(super) enum Kind {
     Concat,
 }
 
-/// The items of a quantised network.
-pub(super) fn of_quantised(q: &QGraph) -> Vec<Item<'_>> {
+/// The items of a quantised network; of each node, how its weights are stored.
+pub(super) fn of_quantised<'a>(q: &'a QGraph, stored: &[Option<Stored>]) -> Vec<Item<'a>> {
     let kind = |op: &QOp| match op {
         QOp::Input => Kind::Input,
         QOp::Conv { window, groups, .. } => Kind::Conv { window: *window, groups: *groups },
@@ -52,7 +62,14 @@ pub(super) fn of_quantised(q: &QGraph) -> Vec<Item<'_>> {
         QOp::Pad(first) => Kind::Pad(*first),
         QOp::Concat => Kind::Concat,
     };
-    q.nodes.iter().map(|n| Item { name: &n.name, kind: kind(&n.op), inputs: &n.inputs, shape: n.shape }).collect()
+    let item = |(n, stored): (&'a QNode, &Option<Stored>)| Item {
+        name: &n.name,
+        kind: kind(&n.op),
+        inputs: &n.inputs,
+        shape: n.shape,
+        stored: *stored,
+    };
+    q.nodes.iter().zip(stored).map(item).collect()
 }
 
 /// The items that a graph will have when it is quantised.
@@ -82,7 +99,7 @@ pub(super) fn of_steps<'a>(graph: &'a Graph, steps: &'a Steps) -> Vec<Item<'a>> 
             // Nothing else becomes a step.
             Op::Input | Op::BatchNorm(_) | Op::Flatten => Kind::Input,
         };
-        Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape }
+        Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape, stored: None }
     };
     steps.steps.iter().map(item).collect()
 }

@@ -40,7 +40,7 @@ pub(super) fn skeleton(
             .help(format!("the format holds 1 to {} operations", MAX_RECORDS - 1)));
     }
     let program = program(items, output, target.saves_ram());
-    let mut data = DataLayout { len: 0, weight_align: target.weight_align() };
+    let mut data = DataLayout { len: 0, weight_align: target.packing().weights_align() };
     let mut spec = FileSpec { packing: target.packing() as u16, ..FileSpec::default() };
     // All fit: there are no more tensors than items.
     spec.output = program.tensor(output).unwrap_or_default() as u16;
@@ -137,10 +137,12 @@ fn record(
         Kind::Pad(_) => (op::PAD, None, 1, 0, 0),
     };
     let tile = target.packing().tile(code, encoding::DENSE);
-    let weights = match code {
-        op::CONV | op::LINEAR => tile.dense_len(to.c, taps),
-        op::LUT => 256,
-        op::SOFTMAX => 1024,
+    let (encoded, index) = item.stored.map_or((encoding::DENSE, 0), |s| (s.encoding, s.index));
+    let weights = match (code, item.stored) {
+        (op::CONV | op::LINEAR, Some(stored)) => stored.weights,
+        (op::CONV | op::LINEAR, None) => tile.dense_len(to.c, taps),
+        (op::LUT, _) => 256,
+        (op::SOFTMAX, _) => 1024,
         _ => to.c * taps,
     };
     let align = if taps > 0 { data.weight_align } else { TENSOR_ALIGN };
@@ -167,6 +169,9 @@ fn record(
         pad: pair(|w| [w.pad[0], w.pad[1]], first)?,
         weights: data.reserve(weights, align)?,
         weights_len: weights as u32,
+        index: data.reserve(index, TENSOR_ALIGN)?,
+        index_len: index as u32,
+        encoding: encoded,
         requant: data.reserve(requant * size_of::<Requant>(), TENSOR_ALIGN)?,
         requant_len: requant as u32,
         groups: u16_of(groups)?,

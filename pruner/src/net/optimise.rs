@@ -1,12 +1,13 @@
 //! The training loop: batches, a loss with a weight per row, AdamW with a cosine schedule, the best kept.
 
-use super::{Layers, Net, Set, floats, loss, set};
+use super::{Layer, Layers, Net, Set, floats, loss, set};
 use crate::data::batch::epoch_batches;
 use crate::error::{Error, Result};
 use crate::progress::Stop;
 use crate::prune::constraint::Constraint;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::{Bool, Tensor};
 use indicatif::ProgressBar;
 use rand_chacha::ChaCha8Rng;
 
@@ -23,6 +24,8 @@ pub struct Task<'a> {
     pub row_weight: &'a [f32],
     /// Multipliers that hold every group's excess drop under the contract's bound.
     pub constraint: Option<&'a mut Constraint>,
+    /// Whether weights that are zero at the start stay so.
+    pub hold_zeros: bool,
 }
 
 /// How long and how fast.
@@ -68,6 +71,7 @@ pub fn fit(
     stop: &Stop,
     bar: &ProgressBar,
 ) -> Result<Net> {
+    let held = if task.hold_zeros { Zeros::of(&net) } else { Zeros::default() };
     let mut optimiser = AdamWConfig::new().with_weight_decay(schedule.decay).init();
     let mut best: Option<(f64, Layers)> = None;
     let mut batches = Vec::new();
@@ -93,7 +97,7 @@ pub fn fit(
             total = total + loss::distil(logits, &teacher, &soft);
         }
         let grads = GradientsParams::from_grads(total.backward(), &net.layers);
-        net.layers = optimiser.step(schedule.rate_at(step), net.layers, grads);
+        net.layers = held.again(optimiser.step(schedule.rate_at(step), net.layers, grads));
         bar.inc(1);
         if (step + 1) % schedule.eval_every == 0 || step + 1 == schedule.steps {
             if !floats(total.detach())?[0].is_finite() {
@@ -106,6 +110,32 @@ pub fn fit(
         net.layers = layers;
     }
     Ok(net)
+}
+
+/// Per layer, the weights that are zero and stay so.
+#[derive(Default)]
+struct Zeros(Vec<Option<Tensor<4, Bool>>>);
+
+impl Zeros {
+    /// Of the layers that have any.
+    fn of(net: &Net) -> Self {
+        let zeros = |layer: &Layer| match layer {
+            Layer::Affine(a) => Some(a.weight.val().inner().equal_elem(0.0)),
+            Layer::Norm(_) => None,
+        };
+        Zeros(net.layers.layers.iter().map(zeros).collect())
+    }
+
+    /// The layers with these weights zero again, which an optimiser's step has moved.
+    fn again(&self, mut layers: Layers) -> Layers {
+        for (layer, zeros) in layers.layers.iter_mut().zip(&self.0) {
+            if let (Layer::Affine(a), Some(zeros)) = (layer, zeros) {
+                let hold = |w: Tensor<4>| Tensor::from_inner(w.inner().mask_fill(zeros.clone(), 0.0)).require_grad();
+                a.weight = a.weight.clone().map(hold);
+            }
+        }
+        layers
+    }
 }
 
 fn keep_best(net: &Net, score: &mut Option<Score>, best: &mut Option<(f64, Layers)>) -> Result<()> {
@@ -149,6 +179,7 @@ impl Net {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{Conv, Linear, Op};
     use crate::net::{device, zoo};
     use rand_chacha::rand_core::SeedableRng;
 
@@ -168,7 +199,8 @@ mod tests {
             let train = Set::for_test(x, y.clone(), 32);
             let net = Net::new(&graph, &device("cpu").unwrap().autodiff());
             let schedule = Schedule { steps: 30, batch: 16, rate: 3e-3, decay: 0.0, eval_every: 10 };
-            let mut task = Task { train: &train, teacher: None, row_weight: &[1.0; 64], constraint: None };
+            let mut task =
+                Task { train: &train, teacher: None, row_weight: &[1.0; 64], constraint: None, hold_zeros: false };
             let stop = Stop::default();
             let mut score = |n: &Net| {
                 let p = set::classes(&train.logits(n, &stop)?, 2);
@@ -188,5 +220,38 @@ mod tests {
             best.to_graph().unwrap()
         };
         assert_eq!(run(), run());
+    }
+
+    /// Weights that are zero at the start are zero at the end, the others have moved.
+    #[test]
+    fn zeros_are_held() {
+        let mut graph = zoo::build("cnn1d", &[2, 16], 2, 1).unwrap();
+        let weights = |graph: &crate::graph::Graph| -> Vec<f32> {
+            let of = |n: &crate::graph::Node| match &n.op {
+                Op::Conv(c) => c.weight.clone(),
+                Op::Linear(l) => l.weight.clone(),
+                _ => vec![],
+            };
+            graph.nodes.iter().flat_map(of).collect()
+        };
+        for node in &mut graph.nodes {
+            let (Op::Conv(Conv { weight, .. }) | Op::Linear(Linear { weight, .. })) = &mut node.op else { continue };
+            weight.iter_mut().step_by(3).for_each(|w| *w = 0.0);
+        }
+        let train = Set::for_test(
+            (0..64 * 32).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect(),
+            (0..64).map(|i| i % 2).collect(),
+            32,
+        );
+        let net = Net::new(&graph, &device("cpu").unwrap().autodiff());
+        let schedule = Schedule { steps: 12, batch: 16, rate: 3e-3, decay: 1e-4, eval_every: 4 };
+        let mut task =
+            Task { train: &train, teacher: None, row_weight: &[1.0; 64], constraint: None, hold_zeros: true };
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let net = fit(net, &mut task, &schedule, None, &mut rng, &Stop::default(), &ProgressBar::hidden()).unwrap();
+        let (before, after) = (weights(&graph), weights(&net.to_graph().unwrap()));
+        assert!(before.iter().zip(&after).all(|(b, a)| (*b == 0.0) == (*a == 0.0)));
+        let moved = before.iter().zip(&after).filter(|(b, a)| b != a).count();
+        assert!(moved > before.len() / 2, "{moved} of {}", before.len());
     }
 }

@@ -1,5 +1,8 @@
 //! The schedule: from the dense network to one that meets the budget.
 
+use super::blocks::choose::{Grid, choose};
+use super::blocks::matrices::{Matrix, check, matrices};
+use super::blocks::{self, Pattern};
 use super::constraint::Constraint;
 use super::norm::with_norm;
 use super::score::{magnitude, taylor};
@@ -53,18 +56,29 @@ pub struct Options {
     pub min_share: f64,
     /// Give folded convolutions their normalisation back in the recovery.
     pub restore_norm: bool,
+    /// Blocks that become zero after the channels are gone.
+    pub blocks: Option<BlockOptions>,
     /// Seed of every random choice.
     pub seed: u64,
     /// Where to train.
     pub device: Device,
 }
 
+/// Which blocks become zero, and in how many steps.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockOptions {
+    /// Which of them.
+    pub pattern: Pattern,
+    /// Steps, each followed by fine-tuning.
+    pub steps: usize,
+}
+
 /// Where the network stood on the selection rows after a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// `dense`, `step 1` …, `recovery`.
+    /// `dense`, `step 1` …, `blocks 1` …, `recovery`.
     pub phase: String,
-    /// Cost of the network.
+    /// Cost of the network, without the blocks that are zero.
     pub macs: u64,
     /// Bytes of the file.
     pub flash: u64,
@@ -83,7 +97,7 @@ pub struct Step {
 pub struct Outcome {
     /// The small network, folded.
     pub graph: Graph,
-    /// Cost of the dense network, and of the small one.
+    /// Cost of the dense network, and of the small one with all its blocks: its file costs no more.
     pub cost: (Cost, Cost),
     /// The budget in absolute units.
     pub limits: Limits,
@@ -91,6 +105,8 @@ pub struct Outcome {
     pub history: Vec<Step>,
     /// Name and width of every class before and after.
     pub widths: Vec<(String, usize, usize)>,
+    /// Name of every layer with blocks, how many it has, and how many are zero.
+    pub blocks: Vec<(String, usize, usize)>,
     /// True when the user stopped it before the budget was met. Stopped in the recovery, the best network so
     /// far is a whole result.
     pub stopped: bool,
@@ -131,6 +147,10 @@ pub fn prune(
         frame,
     )?;
 
+    if let Some(blocks) = options.blocks {
+        check(dense, frame.target, blocks.pattern.share())?;
+    }
+
     let net = Net::new(dense, &options.device);
     let classes = dense.output_shape().len();
     let teacher = train.set.logits(&net, stop)?;
@@ -164,6 +184,23 @@ fn check_counted(metric: Metric, split: &str, rows: &Set) -> Result<()> {
     }
 }
 
+/// A step of the schedule, and how far it goes.
+enum Phase {
+    Channels(f64),
+    Blocks(Pattern, f64),
+}
+
+/// All steps with their names: channels first, so that blocks are chosen in what is left of the layers.
+fn phases(o: &Options) -> Vec<(String, Phase)> {
+    let way = |step: usize, steps: usize| 1.0 - (1.0 - step as f64 / steps as f64).powi(3);
+    let channels = (1..=o.steps).map(|s| (format!("step {s}"), Phase::Channels(way(s, o.steps))));
+    let blocks = o
+        .blocks
+        .iter()
+        .flat_map(|b| (1..=b.steps).map(move |s| (format!("blocks {s}"), Phase::Blocks(b.pattern, way(s, b.steps)))));
+    channels.chain(blocks).collect()
+}
+
 /// What all steps of the schedule share.
 struct Search<'a> {
     metric: Metric,
@@ -195,23 +232,27 @@ impl Search<'_> {
         let dense_train = set::classes(&self.teacher, classes);
         let (groups, y) = (self.train.groups, &self.train.set.y);
         let mut constraint = Constraint::new(self.metric, self.bound, groups, y, &dense_train, classes);
-        let progress = bar("prune", o.steps.saturating_sub(1).saturating_mul(o.tune).saturating_add(o.recover));
+        let phases = phases(o);
+        let progress = bar("prune", phases.len().saturating_sub(1).saturating_mul(o.tune).saturating_add(o.recover));
         let mut history = vec![self.stand("dense".into(), self.dense)?];
         let mut graph = self.dense.clone();
-        for step in 1..=o.steps {
+        for (i, (name, phase)) in phases.iter().enumerate() {
             if stop.is_set() {
                 break;
             }
-            let left = 1.0 - step as f64 / o.steps as f64;
-            graph = self.thin(&graph, 1.0 - left.powi(3), &mut rng)?;
-            let last = step == o.steps;
+            graph = match phase {
+                Phase::Channels(way) => self.thin(&graph, *way, &mut rng)?,
+                Phase::Blocks(pattern, way) => self.zero_blocks(graph, *pattern, *way, &mut rng)?,
+            };
+            let last = i + 1 == phases.len();
+            let hold = matches!(phase, Phase::Blocks(..));
             // Only the recovery is long enough for it: in the short tunings between, the scales of restored
             // normalisations move faster than the rest follows, and the next scores would be those of a ruin.
             let restore = o.restore_norm && last;
             let start = if restore { with_norm(&graph, self.train.set, &o.device)? } else { graph };
-            let net = self.tune(&start, last, &mut constraint, &mut rng, stop, &progress)?;
+            let net = self.tune(&start, last, hold, &mut constraint, &mut rng, stop, &progress)?;
             graph = fold_batch_norm(net.to_graph()?);
-            history.push(self.stand(if last { "recovery".into() } else { format!("step {step}") }, &graph)?);
+            history.push(self.stand(if last { "recovery".into() } else { name.clone() }, &graph)?);
         }
         progress.finish_and_clear();
         let small = couple(&graph);
@@ -219,7 +260,8 @@ impl Search<'_> {
         Ok(Outcome {
             cost: (self.cost, self.frame.cost(&graph)?),
             limits: self.limits,
-            stopped: history.len() <= o.steps,
+            stopped: history.len() <= phases.len(),
+            blocks: self.blocks(&graph)?,
             history,
             widths: widths.map(|(before, after)| (before.name.clone(), before.channels, after.channels)).collect(),
             graph,
@@ -238,11 +280,42 @@ impl Search<'_> {
         shrink(graph, &coupling, &keep)
     }
 
-    /// Fine-tunes; the last time for longer, and keeping the best on the selection rows.
+    /// Makes blocks zero, part of the way to the pattern.
+    fn zero_blocks(&self, mut graph: Graph, pattern: Pattern, way: f64, rng: &mut ChaCha8Rng) -> Result<Graph> {
+        let found = matrices(&graph, self.frame.target, pattern.share())?;
+        let (scores, pattern) = match self.options.method {
+            Method::Contract => {
+                (blocks::score::taylor(&graph, &found, self.train, &self.options.device, rng)?, pattern)
+            }
+            Method::Magnitude => (blocks::score::magnitude(&graph, &found), pattern.even()),
+        };
+        let grid = |m: &Matrix| {
+            let [down, across] = m.grid();
+            Grid { down, across, cost: m.macs_of_tile(), pays_from: m.pays_from, zero: m.zeros(&graph) }
+        };
+        let grids: Vec<Grid> = found.iter().map(grid).collect();
+        for (matrix, zero) in found.iter().zip(choose(&grids, &scores, pattern, way)) {
+            matrix.zero(&mut graph, &zero);
+        }
+        Ok(graph)
+    }
+
+    /// Name, blocks and zero blocks of every layer that has some.
+    fn blocks(&self, graph: &Graph) -> Result<Vec<(String, usize, usize)>> {
+        let Some(blocks) = self.options.blocks else { return Ok(Vec::new()) };
+        let line = |m: &Matrix| {
+            let zero = m.zeros(graph).iter().filter(|z| **z).count();
+            (graph.nodes[m.node].name.clone(), m.tiles(), zero)
+        };
+        Ok(matrices(graph, self.frame.target, blocks.pattern.share())?.iter().map(line).collect())
+    }
+
+    /// Fine-tunes, where asked for with zeros held; the last time for longer, and keeping the best on the selection rows.
     fn tune(
         &self,
         start: &Graph,
         last: bool,
+        hold_zeros: bool,
         constraint: &mut Constraint,
         rng: &mut ChaCha8Rng,
         stop: &Stop,
@@ -263,6 +336,7 @@ impl Search<'_> {
             teacher: by_contract.then_some(self.teacher.as_slice()),
             row_weight: &self.row_weight,
             constraint: by_contract.then_some(constraint),
+            hold_zeros,
         };
         let mut best = |net: &Net| -> Result<f64> {
             let s = self.judge(net)?;
@@ -282,6 +356,10 @@ impl Search<'_> {
 
     fn stand(&self, phase: String, graph: &Graph) -> Result<Step> {
         let Cost { macs, flash, ram } = self.frame.cost(graph)?;
+        let saved = |blocks: BlockOptions| -> Result<u64> {
+            Ok(matrices(graph, self.frame.target, blocks.pattern.share())?.iter().map(|m| m.saved(graph)).sum())
+        };
+        let macs = macs - self.options.blocks.map_or(Ok(0), saved)?;
         let Standing { overall, worst, max_excess_drop } = self.judge(&Net::new(graph, &self.options.device))?;
         Ok(Step { phase, macs, flash, ram, overall, worst, max_excess_drop })
     }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Op};
 use crate::net::{Net, Split, floats, loss};
 use crate::progress::Stop;
-use burn::tensor::Device;
+use burn::tensor::{Device, Gradients};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -17,10 +17,10 @@ const BATCHES: (usize, usize) = (6, 48);
 /// Gradients over all groups.
 const BUDGET: usize = 120;
 
-/// Importance per group of people, class and channel.
+/// Importance per group of people, class and channel (or matrix and tile, see [`super::blocks`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
-    /// `[group][class][channel]`, each group's sum over all prunable channels scaled to 1.
+    /// `[group][class][channel]`, each group's sum over all that can be removed scaled to 1.
     pub groups: Vec<Vec<Vec<f64>>>,
 }
 
@@ -59,29 +59,43 @@ pub fn taylor(
     device: &Device,
     rng: &mut ChaCha8Rng,
 ) -> Result<Scores> {
+    let sizes: Vec<usize> = coupling.classes.iter().map(|c| c.channels).collect();
+    by_group(graph, &sizes, train, device, rng, |net, grads, gates| {
+        for (class, gate) in coupling.classes.iter().zip(gates).filter(|(c, _)| c.frozen.is_none()) {
+            for consumer in &class.consumers {
+                let Some(grad) = net.affine(consumer.node).and_then(|a| a.weight.grad(grads)) else { continue };
+                add_gate(gate, &graph.nodes[consumer.node].op, &floats(grad)?, consumer);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Per group, the mean over batches of squared gate gradients, each group's sum scaled to 1. `gates` adds the gradients
+/// of one batch to lists of these `sizes`.
+pub(super) fn by_group(
+    graph: &Graph,
+    sizes: &[usize],
+    train: Split,
+    device: &Device,
+    rng: &mut ChaCha8Rng,
+    gates: impl Fn(&Net, &Gradients, &mut [Vec<f64>]) -> Result<()>,
+) -> Result<Scores> {
     let Split { set, groups } = train;
     let net = Net::new(graph, &device.clone().autodiff());
     let batches = (BUDGET / groups.groups.len().max(1)).clamp(BATCHES.0, BATCHES.1);
+    let zeros = || -> Vec<Vec<f64>> { sizes.iter().map(|&n| vec![0.0; n]).collect() };
     let mut out = Vec::with_capacity(groups.groups.len());
     for g in 0..groups.groups.len() {
-        let mut score: Vec<Vec<f64>> = coupling.classes.iter().map(|c| vec![0.0; c.channels]).collect();
+        let mut score = zeros();
         for rows in group_batches(groups, g, BATCH, batches, rng) {
             let y: Vec<usize> = rows.iter().map(|&r| set.y[r]).collect();
             let weight = vec![1.0 / rows.len() as f32; rows.len()];
             let loss = loss::cross_entropy(net.forward(net.input(set.gather(&rows))), &y, &weight);
             let grads = loss.backward();
-            for (class, score) in coupling.classes.iter().zip(&mut score) {
-                if class.frozen.is_some() {
-                    continue;
-                }
-                let mut gate = vec![0.0; class.channels];
-                for consumer in &class.consumers {
-                    let Some(affine) = net.affine(consumer.node) else { continue };
-                    let Some(grad) = affine.weight.grad(&grads) else { continue };
-                    add_gate(&mut gate, &graph.nodes[consumer.node].op, &floats(grad)?, consumer);
-                }
-                score.iter_mut().zip(&gate).for_each(|(s, t)| *s += t * t);
-            }
+            let mut of_batch = zeros();
+            gates(&net, &grads, &mut of_batch)?;
+            score.iter_mut().flatten().zip(of_batch.iter().flatten()).for_each(|(s, t)| *s += t * t);
         }
         let sum: f64 = score.iter().flatten().sum();
         if sum > 0.0 {

@@ -150,7 +150,7 @@ fn floor(graph: &Graph, class: &Class, dense: usize, rules: &Rules) -> usize {
 /// (The plain maximum ignores `added` wherever the losses so far outweigh it, and then only ever chases what saves
 /// most. The derivative of the smooth one, which is its first order, ignores who has not lost anything yet, even
 /// where a single channel is all that a group has.)
-fn harm(lost: &[f64], added: &[f64]) -> f64 {
+pub(super) fn harm(lost: &[f64], added: &[f64]) -> f64 {
     let worst = lost.iter().copied().fold(0.0, f64::max);
     let tau = (0.1 * worst).max(1e-9);
     let top = added.iter().copied().fold(0.0, f64::max) / tau;

@@ -24,6 +24,8 @@ pub struct QGraph {
     pub input_rank: usize,
     /// Normalisation of raw values, one per channel or one for all.
     pub input_norm: Vec<InputChannel>,
+    /// How inputs are rounded, a code of [`evenkeel_runtime::format::input_rounding`].
+    pub input_rounding: u16,
     /// Topological order; node 0 is the input.
     pub nodes: Vec<QNode>,
     /// The node whose value is the result.

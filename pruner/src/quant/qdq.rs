@@ -10,7 +10,7 @@ use super::{QGraph, QNode, QOp, QParams, fixed, given};
 use crate::error::{Context, Error, Result};
 use crate::graph::{NodeId, Op, Shape, Window};
 use crate::onnx::Marked;
-use evenkeel_runtime::format::InputChannel;
+use evenkeel_runtime::format::{InputChannel, input_rounding};
 use std::collections::HashMap;
 
 /// The help of errors about what is not quantised.
@@ -52,7 +52,14 @@ pub fn from_marks(marked: &Marked, input_norm: Vec<InputChannel>) -> Result<QGra
         ))
         .help("end the network before its last Flatten"));
     }
-    Ok(QGraph { name: graph.name.clone(), input_rank: graph.input_rank, input_norm, nodes: pass.nodes, output })
+    Ok(QGraph {
+        name: graph.name.clone(),
+        input_rank: graph.input_rank,
+        input_norm,
+        input_rounding: input_rounding::HALF_EVEN,
+        nodes: pass.nodes,
+        output,
+    })
 }
 
 struct Pass<'a> {

@@ -7,7 +7,7 @@ use super::pointwise::{SHARES, moves, table};
 use super::{Method, QGraph, QNode, QOp, QParams, Ranges};
 use crate::error::{Context, Error, Result};
 use crate::graph::{Conv, Graph, Linear, NodeId, Op, Shape, Window};
-use evenkeel_runtime::format::InputChannel;
+use evenkeel_runtime::format::{InputChannel, input_rounding};
 
 /// Quantises a graph without batch normalisation and softmax; see [`Ranges`] for its activations.
 ///
@@ -48,7 +48,14 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, input_norm: Vec<InputChannel>) -
         let given = if graph.nodes[step.op].op == Op::Concat { Some(joined(step.op)?) } else { given };
         nodes.push(one(graph, step, range, given, &nodes).context(label(graph, step.op))?);
     }
-    Ok(QGraph { name: graph.name.clone(), input_rank: graph.input_rank, input_norm, nodes, output: steps.output })
+    Ok(QGraph {
+        name: graph.name.clone(),
+        input_rank: graph.input_rank,
+        input_norm,
+        input_rounding: input_rounding::HALF_AWAY,
+        nodes,
+        output: steps.output,
+    })
 }
 
 pub(super) fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {

@@ -169,6 +169,7 @@ pub fn quantise_input(q: &QGraph, raw: &[f32]) -> Vec<i8> {
             (raw[c * pixels + p] * n.scale - n.mean) / n.std,
             node.out.scale,
             node.out.zero as i32,
+            q.input_rounding,
         )
     };
     (0..raw.len()).map(one).collect()

@@ -6,10 +6,17 @@ pub mod pack;
 mod packing;
 mod read;
 mod records;
+#[cfg(feature = "write")]
+mod repack;
+mod repair;
+#[cfg(feature = "sign")]
+pub mod signature;
 mod verify;
+mod verify_head;
 mod verify_memory;
 mod verify_ops;
 mod verify_weights;
+pub(crate) mod vnni;
 #[cfg(feature = "write")]
 mod write;
 
@@ -17,6 +24,9 @@ pub use crc::crc32;
 pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::Model;
 pub use records::*;
+#[cfg(feature = "write")]
+pub use repack::{repack, repack_model};
+pub use repair::repair;
 #[cfg(feature = "write")]
 pub use write::{FileSpec, Names};
 

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 use super::{Packing, Requant, Tile, encoding};
-use crate::kernels::{Weights, weights::Reader};
 
 /// Which stored form weights get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,59 +109,20 @@ fn two_of_four(weights: &[i8], taps: usize) -> Option<Packed> {
     Some(Packed { encoding: encoding::TWO_OF_FOUR, weights: values, index })
 }
 
-/// The matrix outputs × `taps` that stored weights are: [`pack`] backwards.
-pub fn unpack(weights: Weights, tile: Tile, outputs: usize, taps: usize) -> Vec<i8> {
-    let mut matrix = alloc::vec![0; outputs * taps];
-    let mut reader = Reader::new(weights, tile, taps);
-    for (output, row) in matrix.chunks_mut(taps.max(1)).enumerate() {
-        reader.output(output, |tap, w| row[tap] = w);
-    }
-    matrix
-}
-
 /// Folds into the biases of a convolution or a linear operator what a packing adds to every value. `weights` is
 /// the matrix before it was packed.
 pub fn fold_offset(packing: Packing, weights: &[i8], taps: usize, requant: &mut [Requant]) {
-    if packing.is_unsigned() {
-        for (r, row) in requant.iter_mut().zip(weights.chunks(taps.max(1))) {
-            let sum: i32 = row.iter().map(|&w| w as i32).sum();
-            r.bias = r.bias.wrapping_sub(sum.wrapping_mul(128));
-        }
-    }
+    add_to_biases(if packing.is_unsigned() { -128 } else { 0 }, weights, taps, requant);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::format::op;
-    use crate::kernels::Columns;
+/// Takes out of the biases what [`fold_offset`] has put there.
+pub fn unfold_offset(packing: Packing, weights: &[i8], taps: usize, requant: &mut [Requant]) {
+    add_to_biases(if packing.is_unsigned() { 128 } else { 0 }, weights, taps, requant);
+}
 
-    #[test]
-    fn unpacking_gives_the_matrix_back() {
-        for packing in Packing::ALL {
-            for (outputs, taps) in [(1, 1), (3, 5), (17, 33), (16, 64)] {
-                // Two of each four are zero.
-                let matrix: Vec<i8> = (0..outputs * taps)
-                    .map(|i| if i % taps % 4 < 2 { (i * 73 % 255) as u8 as i8 } else { 0 })
-                    .collect();
-                for form in [Form::Dense, Form::Blocks, Form::TwoOfFour] {
-                    let Some(packed) = pack(&matrix, taps, packing, op::CONV, form) else { panic!("{form:?}") };
-                    let tile = packing.tile(op::CONV, packed.encoding);
-                    let (counts, columns) = packed.index.split_at(match form {
-                        Form::Blocks => outputs.div_ceil(tile.rows) * 2,
-                        _ => 0,
-                    });
-                    let counts: Vec<u16> = counts.chunks(2).map(|c| u16::from_le_bytes([c[0], c[1]])).collect();
-                    let weights = match form {
-                        Form::Dense => Weights::Dense(&packed.weights),
-                        Form::Blocks => {
-                            Weights::Blocks { counts: &counts, columns: Columns::U8(columns), tiles: &packed.weights }
-                        }
-                        Form::TwoOfFour => Weights::TwoOfFour { positions: &packed.index, values: &packed.weights },
-                    };
-                    assert_eq!(unpack(weights, tile, outputs, taps), matrix, "{packing:?} {form:?}");
-                }
-            }
-        }
+fn add_to_biases(offset: i32, weights: &[i8], taps: usize, requant: &mut [Requant]) {
+    for (r, row) in requant.iter_mut().zip(weights.chunks(taps.max(1))) {
+        let sum: i32 = row.iter().map(|&w| w as i32).sum();
+        r.bias = r.bias.wrapping_add(sum.wrapping_mul(offset));
     }
 }

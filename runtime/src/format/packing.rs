@@ -4,7 +4,8 @@
 //! `rows` outputs × `step` taps, padded with zeros at its ends, and stored tile by tile: all tiles of the first
 //! `rows` outputs, then those of the next. Inside a tile the taps of one output lie together.
 
-use super::{OpRecord, encoding, op};
+use super::vnni::{ConvScratch, DepthwiseScratch};
+use super::{OpRecord, SECTION_ALIGN, TENSOR_ALIGN, encoding, op};
 
 /// The target class that a file's weights are packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,23 +96,48 @@ impl Packing {
         self == Packing::Vnni
     }
 
+    /// Where the weights of an operator start in the data section, and with it in a mapped file: at multiples of a
+    /// word for small devices, which have no cache lines to share, else of a line.
+    pub fn weights_align(self) -> usize {
+        match self {
+            Packing::Portable | Packing::Dsp => TENSOR_ALIGN,
+            Packing::Mve | Packing::Sdot | Packing::Vnni => SECTION_ALIGN,
+        }
+    }
+
     /// Scratch that a kernel set of this class may use for an operator on `input` and `output` (H × W × C), in
     /// bytes. It is part of the arena that a file states.
     pub fn scratch_len(self, op: &OpRecord, input: [usize; 3], output: [usize; 3]) -> usize {
         let up_to = |len: usize, unit: usize| len.saturating_add(unit - 1) & !(unit - 1);
         let column = (op.kernel[0] as usize * op.kernel[1] as usize).saturating_mul(input[2]);
+        let values = input.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
+        let wide = |of: [u16; 2]| of.map(usize::from);
         match (op.code, self) {
             // Two columns, widened to 16 bits.
             (op::CONV, Packing::Portable | Packing::Dsp) => up_to(column, 4).saturating_mul(4),
             // Two columns, each filled up to whole vectors.
             (op::CONV, Packing::Mve) => up_to(column, 16).saturating_mul(2),
             // The columns of several pixels, each filled up to whole vectors.
-            (op::CONV, Packing::Sdot | Packing::Vnni) => {
+            (op::CONV, Packing::Sdot) => {
                 let pixels = output[0].saturating_mul(output[1]).min(MAX_PIXELS);
                 up_to(column, 64).saturating_mul(pixels)
             }
-            (op::LINEAR, Packing::Sdot | Packing::Vnni) => {
-                up_to(input.iter().fold(1, |n: usize, d| n.saturating_mul(*d)), 64)
+            (op::LINEAR, Packing::Sdot) => up_to(values, 64),
+            // The values, and a line that whole vectors reach into.
+            (op::LINEAR, Packing::Vnni) => values.saturating_add(64),
+            // The vector, filled up to whole words.
+            (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && values % 4 != 0 => up_to(values, 4),
+            // The vector, filled up to whole blocks.
+            (op::LINEAR, Packing::Mve) if matches!(op.encoding, encoding::BLOCKS8 | encoding::BLOCKS16) => {
+                up_to(values, 16)
+            }
+            (op::CONV, Packing::Vnni) => {
+                ConvScratch::new(wide(op.kernel), wide(op.stride), wide(op.dilation), input[2], output[1])
+                    .len(output[0])
+            }
+            (op::DEPTHWISE, Packing::Vnni) => {
+                let [stride, dilation] = [op.stride[1] as usize, op.dilation[1] as usize];
+                DepthwiseScratch::new(wide(op.kernel), stride, dilation, output[2], input[1], output[1]).len()
             }
             _ => 0,
         }

@@ -24,12 +24,12 @@ pub struct Header {
     pub magic: [u8; 4],
     /// [`VERSION`].
     pub version: u16,
-    /// The target class that weights are packed for, a code of [`super::Packing`].
-    pub packing: u16,
+    /// Number of entries in the section table.
+    pub sections: u16,
     /// Length of the whole file in bytes.
     pub file_len: u32,
     /// CRC-32 (IEEE) of the rest of this record and of the section table, which holds the checksums of the
-    /// sections.
+    /// sections. What stands before it cannot be changed unseen: a wrong count gives another checksum.
     pub crc: u32,
     /// Bytes of arena that a session needs: activations, then scratch.
     pub arena_len: u32,
@@ -39,10 +39,21 @@ pub struct Header {
     pub input: u16,
     /// Index of the tensor that holds the result.
     pub output: u16,
-    /// Number of entries in the section table.
-    pub sections: u16,
+    /// The target class that weights are packed for, a code of [`super::Packing`].
+    pub packing: u16,
+    /// How input values are rounded, one of [`input_rounding`].
+    pub input_rounding: u16,
     /// Zero.
-    pub reserved: [u16; 17],
+    pub reserved: [u16; 16],
+}
+
+/// How values half-way between two integers become one, when inputs are quantised.
+pub mod input_rounding {
+    /// Away from zero. The steps of a calibrated image are often those of its bytes, half a step off: to the even one,
+    /// every two of them would become the same.
+    pub const HALF_AWAY: u16 = 0;
+    /// To the even one, as ONNX's QuantizeLinear does.
+    pub const HALF_EVEN: u16 = 1;
 }
 
 /// What a section holds.

@@ -1,23 +1,24 @@
 //! The one pass over a file that decides whether it is a model.
 //!
-//! Head and sections here; operators in [`super::verify_ops`], memory in [`super::verify_memory`].
+//! The records of sections here; their places in [`super::verify_head`], operators in [`super::verify_ops`], memory
+//! in [`super::verify_memory`].
 
 use core::str;
 
 use bytemuck::{Pod, try_cast_slice};
 
 use super::read::{Model, records};
+use super::verify_head::{header, sections, table};
 use super::{
-    CRC_START, CertificateHead, Header, InputChannel, MAGIC, MAX_ARENA, MAX_RECORDS, MonitorHead, NameRef, OpRecord,
-    Packing, SECTION_ALIGN, SectionRecord, Signature, TENSOR_ALIGN, TensorRecord, VERSION, crc32, section, verdict,
-    verify_memory, verify_ops,
+    CertificateHead, Header, InputChannel, MAX_RECORDS, MonitorHead, NameRef, OpRecord, Packing, Signature,
+    TENSOR_ALIGN, TensorRecord, section, verdict, verify_memory, verify_ops,
 };
 use crate::{Error, monitor};
 
 /// See [`Model::from_bytes`].
 pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
     let header = header(bytes)?;
-    let sections = sections(bytes, header)?;
+    let sections = sections(bytes, table(bytes, header)?)?;
     let of = |kind: u16| sections[kind as usize];
 
     let text = |kind: u16| str::from_utf8(of(kind)).map_err(|_| Error::Section { kind, fault: "not UTF-8" });
@@ -70,88 +71,6 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
 /// Whether `name` is a piece of the names section, cut between characters.
 pub(super) fn known(model: &Model, name: NameRef) -> bool {
     name.len == 0 || !model.name(name).is_empty()
-}
-
-fn header(bytes: &[u8]) -> Result<&Header, Error> {
-    let too_short = Error::TooShort { len: bytes.len() };
-    // The magic first: "not a .keel file" helps more than "too short".
-    let magic = bytes.first_chunk::<4>().ok_or(too_short)?;
-    if *magic != MAGIC {
-        return Err(Error::Magic(*magic));
-    }
-    if bytes.len() < size_of::<Header>() {
-        return Err(too_short);
-    }
-    if !bytes.as_ptr().addr().is_multiple_of(TENSOR_ALIGN) {
-        return Err(Error::Alignment);
-    }
-    let Some([header]) = records::<Header>(bytes, 0, 1) else { return Err(too_short) };
-    if header.version != VERSION {
-        return Err(Error::Version(header.version));
-    }
-    if header.file_len as usize != bytes.len() {
-        return Err(Error::FileLength { stated: header.file_len, actual: bytes.len() });
-    }
-    if header.reserved != [0; 17] {
-        return Err(Error::Header("a reserved field is not 0"));
-    }
-    if header.arena_len > MAX_ARENA {
-        return Err(Error::Header("an arena of more than 1 GiB"));
-    }
-    if header.scratch_offset > header.arena_len || !(header.scratch_offset as usize).is_multiple_of(TENSOR_ALIGN) {
-        return Err(Error::Header("the scratch must begin inside the arena at a multiple of 4"));
-    }
-    Ok(header)
-}
-
-/// The bytes of each known section by its code; empty where there is none.
-fn sections<'a>(bytes: &'a [u8], header: &Header) -> Result<[&'a [u8]; section::LAST as usize + 1], Error> {
-    let start = size_of::<Header>();
-    let table = records::<SectionRecord>(bytes, start as u32, header.sections as u32)
-        .ok_or(Error::Header("the section table is longer than the file"))?;
-    let head = &bytes[CRC_START..start + size_of_val(table)];
-    check_crc(header.crc, head)?;
-    let mut found = [None; section::LAST as usize + 1];
-    for (i, record) in table.iter().enumerate() {
-        let wrong = |fault| Err(Error::Section { kind: record.kind, fault });
-        let offset = record.offset as usize;
-        let Some(content) = offset.checked_add(record.len as usize).and_then(|end| bytes.get(offset..end)) else {
-            return wrong("not inside the file");
-        };
-        if !offset.is_multiple_of(SECTION_ALIGN) || offset < start + size_of_val(table) {
-            return wrong("must begin at a multiple of 64 behind the section table");
-        }
-        if record.flags & !section::MANDATORY != 0 {
-            return wrong("unknown flags");
-        }
-        // The signature proves itself, and covers the table: nothing can follow it or be computed from it.
-        if record.kind == section::SIGNATURE {
-            if i + 1 != table.len() || offset + content.len() != bytes.len() || record.crc != 0 {
-                return wrong("must be the last section, without a checksum");
-            }
-        } else {
-            check_crc(record.crc, content)?;
-        }
-        match found.get_mut(record.kind as usize).filter(|_| record.kind != 0) {
-            Some(slot) => {
-                if slot.replace(content).is_some() {
-                    return wrong("listed twice");
-                }
-            }
-            // Later files may add sections; they say which of these a reader may not skip.
-            None if record.flags & section::MANDATORY != 0 => {
-                return wrong("unknown to this runtime, and the file says that it must not be skipped");
-            }
-            None => {}
-        }
-    }
-    // Not `&[]`: an empty section is as aligned as a full one.
-    Ok(found.map(|content| content.unwrap_or(&bytes[..0])))
-}
-
-fn check_crc(stated: u32, bytes: &[u8]) -> Result<(), Error> {
-    let actual = crc32(bytes);
-    if stated == actual { Ok(()) } else { Err(Error::Crc { stated, actual }) }
 }
 
 /// A section that is nothing but records.

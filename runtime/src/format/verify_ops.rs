@@ -10,9 +10,15 @@ use crate::strips::{is_windowed, scratch_len};
 /// Largest extent of a dilated kernel: with it, no window arithmetic of a kernel overflows 32 bits.
 const MAX_EXTENT: u64 = u16::MAX as u64;
 
+/// How often the data section may be gone through as indices of weights and ends of matrices.
+const MAX_CHECKED: u64 = 16;
+
+/// Most windows of an axis that may begin in the padding: verification goes through them.
+const MAX_IN_PADDING: i64 = 4096;
+
 /// Each operator by itself, and the sum of their work.
 pub(super) fn operators(model: &Model) -> Result<(), Error> {
-    let mut total = 0u64;
+    let (mut total, mut checked) = (0u64, 0u64);
     let scratch = (model.header.arena_len - model.header.scratch_offset) as usize;
     for (i, op) in model.ops.iter().enumerate() {
         let wrong = |fault| Error::Op { op: i, fault };
@@ -20,6 +26,11 @@ pub(super) fn operators(model: &Model) -> Result<(), Error> {
         let (x, y) = (tensor(op.input)?, tensor(op.output)?);
         let b = second(op).map(tensor).transpose()?;
         shapes(op, x, b, y).map_err(wrong)?;
+        // Operators may share weights, but a file cannot have the same bytes gone through again and again.
+        checked = checked.saturating_add(weights::checked_bytes(model, op, x));
+        if checked > MAX_CHECKED * model.data.len() as u64 {
+            return Err(wrong("the operators have weights checked that are 16 times as long as the data section"));
+        }
         content(model, op, x, y).map_err(wrong)?;
         if scratch_len(model.packing, op, x, y) > scratch {
             return Err(wrong("needs more scratch than the arena has"));
@@ -53,7 +64,7 @@ fn shapes(op: &OpRecord, x: &TensorRecord, b: Option<&TensorRecord>, y: &TensorR
     {
         return Err("a fused sum needs weights before it, and a second tensor of the output's shape");
     }
-    if op.strip_rows != 0 && !is_windowed(op) {
+    if (op.strip_rows != 0 && !is_windowed(op)) || (op.has(flag::REVERSE) && op.strip_rows == 0) {
         return Err("has no strips");
     }
     let whole = (x.h, x.w) == (y.h, y.w);
@@ -98,6 +109,7 @@ fn shapes(op: &OpRecord, x: &TensorRecord, b: Option<&TensorRecord>, y: &TensorR
         }
         _ => return Err("unknown code"),
     }
+    unused(op)?;
     match op.code {
         op::DEPTHWISE | op::MAX_POOL | op::AVG_POOL if x.c != written => Err("input and output channels differ"),
         op::GROUPED_CONV => {
@@ -109,6 +121,17 @@ fn shapes(op: &OpRecord, x: &TensorRecord, b: Option<&TensorRecord>, y: &TensorR
         _ if op.groups > 1 => Err("has no groups"),
         _ => Ok(()),
     }
+}
+
+/// The fields of windows and sums are zero where nothing reads them, so that later versions can give them a meaning.
+fn unused(op: &OpRecord) -> Result<(), &'static str> {
+    let (windowed, nothing) = (is_windowed(op), [0; 2]);
+    let good = (windowed || (op.kernel == nothing && op.dilation == nothing))
+        && (windowed || op.code == op::RESIZE || op.stride == nothing)
+        && (windowed || matches!(op.code, op::SLICE | op::PAD) || op.pad == nothing)
+        && op.mid[3] == 0
+        && (op.has(flag::FUSED_ADD) || op.mid == [0; 4]);
+    if good { Ok(()) } else { Err("a field that the operator has no use for is not 0") }
 }
 
 /// The sliding window on both axes.
@@ -145,8 +168,11 @@ fn axis(op: &OpRecord, axis: usize, len: u32, out: u32) -> Result<(u64, u64), &'
         let end = (len - start).div_ceil_signed(dilation).min(kernel);
         (end - first).max(0) as u64
     };
-    // Windows that begin in the padding are few (`pad` is 16 bits); behind them the count only falls.
+    // Behind the windows that begin in the padding, the count only falls.
     let in_pad = out.min(pad.div_ceil_signed(stride));
+    if in_pad > MAX_IN_PADDING {
+        return Err("more than 4096 windows begin in the padding");
+    }
     let mut range = (taps(last), taps(last));
     for position in (0..in_pad).chain((in_pad < out).then_some(in_pad)) {
         let n = taps(position * stride - pad);

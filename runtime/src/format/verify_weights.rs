@@ -1,7 +1,7 @@
 //! Verification of weights and tables: their lengths follow from the shapes, and no index leads out of them.
 
 use super::read::{Model, has_weights, piece};
-use super::{OpRecord, TENSOR_ALIGN, TensorRecord, encoding, op};
+use super::{OpRecord, TENSOR_ALIGN, TensorRecord, Tile, encoding, op};
 use crate::kernels::{Columns, Weights};
 
 /// Weights, index or table of an operator.
@@ -35,24 +35,46 @@ fn exponentials(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'
     }
 }
 
-fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static str> {
-    let wrong_length = Err("the number of weights does not follow from the shapes");
+/// Taps of an output.
+fn taps(op: &OpRecord, x: &TensorRecord) -> usize {
     // Wide enough: kernels have at most 2^16 taps a side, the arena 2^30 bytes; products saturate.
     let window = op.kernel[0] as usize * op.kernel[1] as usize;
-    let outputs = op.out_channels as usize;
-    let taps = match op.code {
+    match op.code {
         op::CONV => window.saturating_mul(x.c as usize),
         op::GROUPED_CONV => window.saturating_mul((x.c / op.groups as u32) as usize),
         op::DEPTHWISE => window,
         _ => x.elements(),
-    };
+    }
+}
+
+/// Bytes of the data section that [`check`] goes through; several operators may share them.
+pub(super) fn checked_bytes(model: &Model, op: &OpRecord, x: &TensorRecord) -> u64 {
+    let tile = model.packing.tile(op.code, op.encoding);
+    let filled = matches!(op.code, op::CONV | op::LINEAR) && !taps(op, x).is_multiple_of(tile.step);
+    let ends = if filled { (op.out_channels as u64).next_multiple_of(tile.rows as u64) * tile.step as u64 } else { 0 };
+    op.index_len as u64 + if op.encoding == encoding::DENSE { ends } else { 0 }
+}
+
+fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static str> {
+    let wrong_length = Err("the number of weights does not follow from the shapes");
+    let (outputs, taps) = (op.out_channels as usize, taps(op, x));
     let tile = model.packing.tile(op.code, op.encoding);
     let (weights_len, index_len) = (op.weights_len as usize, op.index_len as usize);
     match op.encoding {
         encoding::DENSE => {
             let dense =
                 if op.code == op::DEPTHWISE { outputs.saturating_mul(taps) } else { tile.dense_len(outputs, taps) };
-            if weights_len == dense && index_len == 0 { Ok(()) } else { wrong_length }
+            if weights_len != dense || index_len != 0 {
+                return wrong_length;
+            }
+            if op.code == op::DEPTHWISE {
+                return Ok(());
+            }
+            let Some(Weights::Dense(weights)) = model.weights(op) else { return wrong_length };
+            let [_, across] = tile.count(outputs, taps);
+            // The last tile of each row of tiles.
+            let ends = weights.chunks_exact(across * tile.bytes()).filter_map(|row| row.rchunks(tile.bytes()).next());
+            filled_with_zeros(tile, taps, ends)
         }
         encoding::BLOCKS8 | encoding::BLOCKS16 => {
             let [down, across] = tile.count(outputs, taps);
@@ -60,16 +82,28 @@ fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static
             if across > most || index_len < down.saturating_mul(2) {
                 return wrong_length;
             }
-            let Some(Weights::Blocks { counts, columns, .. }) = model.weights(op) else { return wrong_length };
-            let stored = counts.iter().try_fold(0usize, |n, &c| n.checked_add(c as usize));
-            if stored != Some(columns.len()) || columns.len().checked_mul(tile.bytes()) != Some(weights_len) {
+            let Some(Weights::Blocks { counts, columns, tiles }) = model.weights(op) else { return wrong_length };
+            // At most 2^31 counts below 2^16.
+            let stored = counts.iter().map(|&c| c as u64).sum::<u64>();
+            if stored != columns.len() as u64 || columns.len().checked_mul(tile.bytes()) != Some(weights_len) {
                 return wrong_length;
             }
             let ascending = match columns {
                 Columns::U8(c) => rows_ascend(counts, c, across),
                 Columns::U16(c) => rows_ascend(counts, c, across),
             };
-            if ascending { Ok(()) } else { Err("columns of blocks must ascend and lie in the matrix") }
+            if !ascending {
+                return Err("columns of blocks must ascend and lie in the matrix");
+            }
+            let mut stored = tiles.chunks_exact(tile.bytes());
+            let mut at = 0;
+            let ends = core::iter::from_fn(|| {
+                stored.find(|_| {
+                    at += 1;
+                    columns.get(at - 1) + 1 == across
+                })
+            });
+            filled_with_zeros(tile, taps, ends)
         }
         encoding::TWO_OF_FOUR => {
             let groups = taps.div_ceil(4);
@@ -80,6 +114,19 @@ fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static
     }
 }
 
+/// Kernels read whole tiles, and beside the last taps of an output whatever lies there; so weights that only fill up a
+/// tile must be zero. `ends` are tiles of the last column.
+fn filled_with_zeros<'a>(
+    tile: Tile,
+    taps: usize,
+    mut ends: impl Iterator<Item = &'a [i8]>,
+) -> Result<(), &'static str> {
+    let used = taps - (taps.div_ceil(tile.step) - 1) * tile.step;
+    let filled = used == tile.step
+        || ends.all(|end| end.chunks_exact(tile.step).all(|row| row.iter().skip(used).all(|&w| w == 0)));
+    if filled { Ok(()) } else { Err("weights that fill up a tile must be 0") }
+}
+
 /// Whether the columns of each row ascend and stay below `across`. Their number is the sum of `counts`.
 fn rows_ascend<T: Copy + Ord>(counts: &[u16], mut columns: &[T], across: usize) -> bool
 where
@@ -88,6 +135,9 @@ where
     counts.iter().all(|&count| {
         let Some((row, rest)) = columns.split_at_checked(count as usize) else { return false };
         columns = rest;
-        row.windows(2).all(|w| w[0] < w[1]) && row.last().is_none_or(|&last| usize::from(last) < across)
+        // All of them whatever is found, so that the loop is one over vectors.
+        let pairs = row.iter().zip(row.get(1..).unwrap_or_default());
+        pairs.fold(0u8, |falls, (a, b)| falls | (a >= b) as u8) == 0
+            && row.last().is_none_or(|&last| usize::from(last) < across)
     })
 }

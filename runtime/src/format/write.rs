@@ -5,7 +5,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use bytemuck::{bytes_of, cast_slice};
+use bytemuck::{Zeroable, bytes_of, cast_slice};
 
 use super::{
     CRC_START, CertificateGroup, CertificateHead, FloorRecord, Header, InputChannel, MAGIC, MonitorHead, NameRef,
@@ -45,6 +45,8 @@ pub struct FileSpec {
     pub scratch_offset: u32,
     /// The target class that `data` is packed for, a code of [`super::Packing`].
     pub packing: u16,
+    /// One of [`super::input_rounding`].
+    pub input_rounding: u16,
     /// Index of the tensor that the caller fills.
     pub input: u16,
     /// Index of the tensor that holds the result.
@@ -89,41 +91,49 @@ impl FileSpec {
             (section::INPUT, cast_slice(&self.input_channels)),
         ]);
         sections.retain(|(_, bytes)| !bytes.is_empty());
-
-        let mut end = size_of::<Header>() + sections.len() * size_of::<SectionRecord>();
-        let mut table = Vec::with_capacity(sections.len());
-        for (kind, bytes) in &sections {
-            let offset = end.next_multiple_of(SECTION_ALIGN);
-            end = offset + bytes.len();
-            let flags = if *kind <= section::DATA { section::MANDATORY } else { 0 };
-            let (offset, len) = (offset as u32, bytes.len() as u32);
-            table.push(SectionRecord { kind: *kind, flags, offset, len, crc: crc32(bytes) });
-        }
-        let mut header = Header {
-            magic: MAGIC,
-            version: VERSION,
+        let flags = |kind| if kind <= section::DATA { section::MANDATORY } else { 0 };
+        let sections: Vec<Section> = sections.into_iter().map(|(kind, bytes)| (kind, flags(kind), bytes)).collect();
+        let header = Header {
             packing: self.packing,
-            file_len: end as u32,
-            crc: 0,
             arena_len: self.arena_len,
             scratch_offset: self.scratch_offset,
             input: self.input,
             output: self.output,
-            sections: table.len() as u16,
-            reserved: [0; 17],
+            input_rounding: self.input_rounding,
+            ..Header::zeroed()
         };
-
-        let mut file = Vec::with_capacity(end);
-        file.extend_from_slice(bytes_of(&header));
-        file.extend_from_slice(cast_slice(&table));
-        for (record, (_, bytes)) in table.iter().zip(&sections) {
-            file.resize(record.offset as usize, 0);
-            file.extend_from_slice(bytes);
-        }
-        header.crc = crc32(&file[CRC_START..size_of::<Header>() + size_of_val(&table[..])]);
-        file[..size_of::<Header>()].copy_from_slice(bytes_of(&header));
-        file
+        lay_out(&header, &sections)
     }
+}
+
+/// Kind, flags and bytes of a section.
+pub(super) type Section<'a> = (u16, u16, &'a [u8]);
+
+/// A file of these sections in their order, none of them empty. Of `header`, all that does not follow from the
+/// sections is kept.
+pub(super) fn lay_out(header: &Header, sections: &[Section]) -> Vec<u8> {
+    let mut end = size_of::<Header>() + sections.len() * size_of::<SectionRecord>();
+    let mut table = Vec::with_capacity(sections.len());
+    for &(kind, flags, bytes) in sections {
+        let offset = end.next_multiple_of(SECTION_ALIGN);
+        end = offset + bytes.len();
+        // A signature proves itself, and is made when all else has its place.
+        let crc = if kind == section::SIGNATURE { 0 } else { crc32(bytes) };
+        table.push(SectionRecord { kind, flags, offset: offset as u32, len: bytes.len() as u32, crc });
+    }
+    let file_len = end as u32;
+    let mut header =
+        Header { magic: MAGIC, version: VERSION, file_len, crc: 0, sections: table.len() as u16, ..*header };
+    let mut file = Vec::with_capacity(end);
+    file.extend_from_slice(bytes_of(&header));
+    file.extend_from_slice(cast_slice(&table));
+    for (record, (.., bytes)) in table.iter().zip(sections) {
+        file.resize(record.offset as usize, 0);
+        file.extend_from_slice(bytes);
+    }
+    header.crc = crc32(&file[CRC_START..size_of::<Header>() + size_of_val(&table[..])]);
+    file[..size_of::<Header>()].copy_from_slice(bytes_of(&header));
+    file
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Kernels for the Cortex-M4 and its DSP instructions, in assembler.
+//! Kernels for the Cortex-M4, M7 and M33 and their DSP instructions, in assembler.
 //!
-//! They read the portable packing as it lies in the file: nothing is repacked or copied, and a word of four
-//! weights may be loaded from any address, which the M4 allows (`LDR`; not `LDRD` and `LDM`, which serve the
-//! kernels' own aligned memory only). What they share:
+//! They read weights as they lie in the file: nothing is repacked or copied. The packing for this class of cores
+//! (tiles of two or four outputs, all of them or some) is the fast one; the portable packing runs, too: a word of
+//! four of its weights may be loaded from any address, which the M4 allows (`LDR`; not `LDRD` and `LDM`, which serve
+//! tiles and the kernels' own aligned memory only). What they share:
 //!
 //! - `SXTB16` widens bytes 0 and 2 of a word to halfwords, `SXTB16 …, ROR #8` bytes 1 and 3; `SMLAD`
 //!   multiplies two pairs of halfwords and accumulates both products.
@@ -19,14 +20,24 @@ use core::arch::asm;
 
 use bytemuck::cast_slice_mut;
 
-use super::{AddParams, Geometry, Kernels, Layer, Portable};
+use super::{AddParams, Geometry, Kernels, Layer, Portable, Weights};
 use crate::format::Packing;
 
+#[macro_use]
+mod asm;
+mod blocks;
 mod columns;
 mod conv;
+mod conv_blocks;
+mod conv_rows;
+mod conv_tiles;
 mod depthwise;
+mod depthwise3;
 mod elementwise;
 mod linear;
+mod linear_blocks;
+mod linear_tiles;
+mod pools;
 
 /// The Cortex-M4 kernel set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,21 +48,26 @@ impl Kernels for CortexM4 {
     const PACKINGS: &'static [Packing] = &[Packing::Portable, Packing::Dsp];
 
     fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
-        match rows(l).and_then(|weights| conv::conv(g, l, weights, x, y, scratch)) {
+        match conv::conv(g, l, x, y, scratch) {
             Some(()) => narrow(y, l.lo, l.hi),
             None => Portable::conv(g, l, x, y, scratch),
         }
     }
 
     fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
-        match depthwise::depthwise(g, l, x, y) {
+        match depthwise3::depthwise(g, l, x, y).or_else(|| depthwise::depthwise(g, l, x, y)) {
             Some(()) => narrow(y, l.lo, l.hi),
             None => Portable::depthwise(g, l, x, y, scratch),
         }
     }
 
     fn linear(l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
-        match rows(l).and_then(|weights| linear::linear(l, weights, x, y)) {
+        let done = match l.weights {
+            Weights::Dense(weights) if l.packing == Packing::Portable => linear::linear(l, weights, x, y),
+            Weights::Dense(weights) => linear_tiles::linear(l, weights, x, y),
+            _ => linear_blocks::linear(l, x, y, scratch),
+        };
+        match done {
             Some(()) => narrow(y, l.lo, l.hi),
             None => Portable::linear(l, x, y, scratch),
         }
@@ -64,14 +80,25 @@ impl Kernels for CortexM4 {
         }
     }
 
+    fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) {
+        match elementwise::add_onto(p, a, y) {
+            Some(()) => narrow(y, p.lo, p.hi),
+            None => Portable::add_onto(p, a, y),
+        }
+    }
+
     fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
-        elementwise::max_pool(g, x, y);
+        pools::max_pool(g, x, y);
+    }
+
+    fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i8]) {
+        pools::avg_pool(g, l, count_base, x, y).unwrap_or_else(|| Portable::avg_pool(g, l, count_base, x, y));
     }
 }
 
-/// The weights where they lie output by output.
-fn rows<'a>(l: &Layer<'a>) -> Option<&'a [i8]> {
-    l.weights.dense().filter(|_| l.packing == Packing::Portable)
+/// Whether words may be loaded by instructions that want them aligned.
+fn aligned(weights: &[i8]) -> bool {
+    weights.as_ptr().addr().is_multiple_of(4)
 }
 
 /// How the kernels read the end of a row of weights whose length is no multiple of four: as the word that

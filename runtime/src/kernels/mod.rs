@@ -5,19 +5,40 @@
 
 use crate::format::{Packing, Requant, Tile};
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod aarch64;
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub mod cortex_m4;
+#[cfg(all(target_arch = "arm", keel_mve))]
+pub mod helium;
 pub mod portable;
-pub(crate) mod weights;
+mod weights;
+#[cfg(target_arch = "x86_64")]
+pub mod x86;
 
 pub use portable::Portable;
+#[cfg(feature = "write")]
+pub(crate) use weights::Reader;
 pub use weights::{Columns, Weights};
 
 /// The fastest kernel set of this build.
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub type Native = cortex_m4::CortexM4;
 /// The fastest kernel set of this build.
-#[cfg(not(all(target_arch = "arm", keel_dsp)))]
+#[cfg(all(target_arch = "arm", keel_mve))]
+pub type Native = helium::Helium;
+/// The fastest kernel set of this build.
+#[cfg(target_arch = "x86_64")]
+pub type Native = x86::X86;
+/// The fastest kernel set of this build.
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub type Native = aarch64::Aarch64;
+/// The fastest kernel set of this build.
+#[cfg(not(any(
+    all(target_arch = "arm", any(keel_dsp, keel_mve)),
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon")
+)))]
 pub type Native = Portable;
 
 /// Shapes (H × W × C) and the sliding window of one operator.
@@ -97,7 +118,7 @@ pub struct MulParams {
 pub trait Kernels {
     /// The name that logs and benches print.
     const NAME: &'static str;
-    /// The packings that it runs.
+    /// The packings that it runs; the last is the one that it is made for.
     const PACKINGS: &'static [Packing];
 
     /// Convolution over all channels.

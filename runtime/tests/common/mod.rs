@@ -1,10 +1,16 @@
 //! A small model with every kind of operator, for the tests.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod net;
+pub mod random;
+pub mod wide;
+
 use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
 use evenkeel_runtime::format::{
-    CertificateGroup, CertificateHead, FileSpec, InputChannel, Names, OpRecord, Requant, TensorRecord, op, verdict,
+    CertificateGroup, CertificateHead, FileSpec, Header, InputChannel, Names, OpRecord, Requant, SectionRecord,
+    TensorRecord, op, repair, verdict,
 };
+use evenkeel_runtime::kernels::{Kernels, Native, Portable};
 use evenkeel_runtime::{Error, Model, Session, monitor::plan};
 
 /// Bytes at a multiple of 4, however long they are.
@@ -41,8 +47,22 @@ pub fn load_and_run(file: &[u8]) -> Result<Vec<i8>, Error> {
         let _ = (model.name(op.name), model.weights(op).map(|w| w.stored()), model.requant(op).len());
     }
     let _ = (model.contract(), model.certificate(), model.monitor(), model.macs(0), model.macs(usize::MAX));
+    let output = run::<Portable>(&model)?;
+    if Native::PACKINGS.contains(&model.packing()) {
+        assert!(
+            run::<Native>(&model)? == output,
+            "{} differs in {:?}: {:#?}",
+            Native::NAME,
+            model.packing(),
+            model.ops()
+        );
+    }
+    Ok(output)
+}
+
+fn run<K: Kernels>(model: &Model) -> Result<Vec<i8>, Error> {
     let mut arena = Buffer::zeroed(model.arena_len());
-    let mut session = Session::new(&model, arena.bytes_mut())?;
+    let mut session = Session::<K>::with_kernels(model, arena.bytes_mut())?;
     for (i, x) in session.input_mut().iter_mut().enumerate() {
         *x = (i * 37 % 256) as u8 as i8;
     }
@@ -51,11 +71,57 @@ pub fn load_and_run(file: &[u8]) -> Result<Vec<i8>, Error> {
     Ok(session.output().to_vec())
 }
 
+/// Where the table of sections and its entries lie, and how many there are.
+const TABLE: usize = size_of::<Header>();
+const ENTRY: usize = size_of::<SectionRecord>();
+const COUNT: usize = core::mem::offset_of!(Header, sections);
+
+/// The section table of bytes that may be damaged, as far as it goes.
+fn table(file: &[u8]) -> Vec<SectionRecord> {
+    let Some(count) = file.get(COUNT..COUNT + 2) else { return Vec::new() };
+    let count = u16::from_le_bytes([count[0], count[1]]) as usize;
+    let entries = file.get(TABLE..).unwrap_or_default().chunks_exact(ENTRY);
+    entries.take(count).map(bytemuck::pod_read_unaligned).collect()
+}
+
+/// A section: kind, flags, bytes.
+pub type Section = (u16, u16, Vec<u8>);
+
+/// The file with its sections changed and laid out again.
+pub fn with_sections(file: &[u8], change: impl FnOnce(&mut Vec<Section>)) -> Vec<u8> {
+    let content = |r: &SectionRecord| file[r.offset as usize..][..r.len as usize].to_vec();
+    let mut sections: Vec<Section> = table(file).iter().map(|r| (r.kind, r.flags, content(r))).collect();
+    change(&mut sections);
+    let mut out = file[..TABLE].to_vec();
+    out[COUNT..COUNT + 2].copy_from_slice(&(sections.len() as u16).to_le_bytes());
+    let mut end = TABLE + sections.len() * ENTRY;
+    for (kind, flags, bytes) in &sections {
+        let offset = end.next_multiple_of(64);
+        end = offset + bytes.len();
+        let (offset, len) = (offset as u32, bytes.len() as u32);
+        out.extend(bytes_of(&SectionRecord { kind: *kind, flags: *flags, offset, len, crc: 0 }));
+    }
+    for (.., bytes) in &sections {
+        out.resize(out.len().next_multiple_of(64), 0);
+        out.extend(bytes);
+    }
+    repair(&mut out);
+    out
+}
+
 /// The data section in the making.
 #[derive(Default)]
-struct Data(Vec<u8>);
+pub struct Data(Vec<u8>);
 
 impl Data {
+    /// Offset and length of these bytes, at a multiple of 4.
+    fn bytes(&mut self, bytes: &[u8]) -> (u32, u32) {
+        let offset = self.0.len();
+        self.0.extend_from_slice(bytes);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        (offset as u32, bytes.len() as u32)
+    }
+
     /// Offset and length of `len` weights.
     fn weights(&mut self, len: usize) -> (u32, u32) {
         let offset = self.0.len();
@@ -181,6 +247,7 @@ pub fn spec() -> FileSpec {
     FileSpec {
         arena_len: 432 + 112,
         scratch_offset: 432,
+        input_rounding: 0,
         packing: 0,
         input: 0,
         output: 6,

@@ -1,10 +1,11 @@
-//! Bytes as a `.keel` file: refused, or run without a panic.
+//! Bytes as a `.keel` file: refused, or run without a panic, and by all kernels alike.
 //!
-//! The first byte is not part of the file. When it is odd, length and checksum are made right first, so that what
+//! The first byte is not part of the file. When it is odd, length and checksums are made right first, so that what
 //! lies behind them is reached.
 #![no_main]
 
-use evenkeel_runtime::format::{CRC_START, crc32};
+use evenkeel_runtime::format::repair;
+use evenkeel_runtime::kernels::{Kernels, Native, Portable};
 use evenkeel_runtime::{Model, Session};
 use libfuzzer_sys::fuzz_target;
 
@@ -18,31 +19,48 @@ fuzz_target!(|data: &[u8]| {
     let mut words = vec![0u64; file.len().div_ceil(8)];
     let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..file.len()];
     bytes.copy_from_slice(file);
-    if first % 2 == 1 && bytes.len() >= CRC_START {
-        let len = bytes.len() as u32;
-        bytes[8..12].copy_from_slice(&len.to_le_bytes());
-        let crc = crc32(&bytes[CRC_START..]);
-        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    if first % 2 == 1 {
+        repair(bytes);
     }
     let Ok(model) = Model::from_bytes(bytes) else { return };
-    let work = (0..model.ops().len()).fold(0u64, |sum, i| sum.saturating_add(model.macs(i)));
-    if work < MAX_WORK && model.arena_len() <= MAX_ARENA {
-        run(&model);
+    look(&model);
+    if work(&model) < MAX_WORK && model.arena_len() <= MAX_ARENA {
+        let output = run::<Portable>(&model);
+        if Native::PACKINGS.contains(&model.packing()) {
+            assert_eq!(run::<Native>(&model), output);
+        }
     }
 });
 
-/// Looks at all that a file can say, and runs it once.
-fn run(model: &Model) {
+/// All that a file can say.
+fn look(model: &Model) {
     for op in model.ops() {
         let _ = (model.name(op.name), model.weights(op).map(|w| w.stored()), model.requant(op).len());
     }
     let groups = model.certificate().map_or(&[][..], |(_, groups)| groups);
     let _ = (groups.iter().map(|g| model.name(g.name).len()).sum::<usize>(), model.contract(), model.monitor());
+}
+
+/// What a run takes at most: every operator looks at no more than the taps of its window, or the whole input, for
+/// each of its values.
+fn work(model: &Model) -> u64 {
+    let of = |(i, op): (usize, &evenkeel_runtime::format::OpRecord)| {
+        let (x, y) = (&model.tensors()[op.input as usize], &model.tensors()[op.output as usize]);
+        let taps = (op.kernel[0] as u64 * op.kernel[1] as u64).max(1).saturating_mul(x.c as u64);
+        model.macs(i).max((y.elements() as u64).saturating_mul(taps))
+    };
+    model.ops().iter().enumerate().map(of).fold(0, u64::saturating_add)
+}
+
+/// The output of one run.
+fn run<K: Kernels>(model: &Model) -> Vec<i8> {
     let mut arena = vec![0u64; model.arena_len().div_ceil(8)];
-    let mut session = Session::new(model, bytemuck::cast_slice_mut(&mut arena)).expect("an arena of the stated size");
+    let arena = bytemuck::cast_slice_mut(&mut arena);
+    let mut session = Session::<K>::with_kernels(model, arena).expect("an arena of the stated size");
     for (i, x) in session.input_mut().iter_mut().enumerate() {
         *x = (i * 37) as u8 as i8;
     }
     session.run();
     assert!(session.classify() < session.output().len());
+    session.output().to_vec()
 }

@@ -4,9 +4,11 @@
 use std::path::Path;
 
 use bytemuck::bytes_of;
-use evenkeel_emulator::{Error, Job, Outcome, find_firmware, run};
-use evenkeel_runtime::format::{FileSpec, OpRecord, Packing, Requant, TensorRecord, op};
+use evenkeel_emulator::{Board, Error, Job, Outcome, run};
+use evenkeel_runtime::format::pack::{Form, pack};
+use evenkeel_runtime::format::{FileSpec, OpRecord, Packing, Requant, TensorRecord, Tile, encoding, op};
 use evenkeel_runtime::kernels::Portable;
+use evenkeel_runtime::strips::scratch_len;
 use evenkeel_runtime::{Model, Session};
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
@@ -56,15 +58,86 @@ pub fn host(sample: &Sample, inputs: &[i8]) -> Vec<i8> {
 }
 
 impl Sample {
+    /// The same operator with its weights packed for a target class. For a form that leaves weights out, about half of
+    /// them become zero first.
+    pub fn packed(&self, random: &mut Random, packing: Packing, form: Form) -> Sample {
+        self.packed_with(packing, form, |weights, taps, tile| leave_out(random, weights, taps, tile, form))
+    }
+
+    /// The same operator in blocks, of which those become zero that `zero` (row and column of tiles) chooses.
+    pub fn blocks(&self, packing: Packing, zero: impl Fn(usize, usize) -> bool) -> Sample {
+        self.packed_with(packing, Form::Blocks, |weights, taps, tile| {
+            for (i, w) in weights.iter_mut().enumerate() {
+                if zero(i / taps / tile.rows, i % taps / tile.step) {
+                    *w = 0;
+                }
+            }
+        })
+    }
+
+    fn packed_with(&self, packing: Packing, form: Form, leave_out: impl FnOnce(&mut [i8], usize, Tile)) -> Sample {
+        let mut spec = self.spec.clone();
+        spec.packing = packing as u16;
+        let record = spec.ops.last_mut().expect("an operator");
+        let [x, y] = [record.input, record.output].map(|i| spec.tensors[i as usize]);
+        if matches!(record.code, op::CONV | op::LINEAR) {
+            let outputs = record.out_channels as usize;
+            let taps = record.weights_len as usize / outputs;
+            let (weights, rest) = spec.data.split_at(record.weights_len as usize);
+            let requant = &rest[record.requant as usize - weights.len()..];
+            let mut weights: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
+            leave_out(&mut weights, taps, packing.tile(record.code, encoding::BLOCKS8));
+            let packed = pack(&weights, taps, packing, record.code, form).expect("a matrix of this form");
+            let mut data: Vec<u8> = packed.weights.iter().map(|&w| w as u8).collect();
+            record.encoding = packed.encoding;
+            record.weights_len = data.len() as u32;
+            data.resize(data.len().next_multiple_of(4), 0);
+            record.index = data.len() as u32;
+            record.index_len = packed.index.len() as u32;
+            data.extend(&packed.index);
+            data.resize(data.len().next_multiple_of(4), 0);
+            record.requant = data.len() as u32;
+            data.extend(requant);
+            spec.data = data;
+        }
+        spec.arena_len =
+            spec.scratch_offset + scratch_len(packing, spec.ops.last().expect("an operator"), &x, &y) as u32;
+        let name = format!("{} {packing:?} {form:?}", self.name);
+        Sample { name, file: spec.to_bytes(), spec, ..*self }
+    }
+
     /// A job with these inputs; [`device`] knows the firmware.
-    pub fn job<'a>(&'a self, inputs: &'a [i8]) -> Job<'a> {
-        Job { firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
+    pub fn job<'a>(&'a self, board: Board, inputs: &'a [i8]) -> Job<'a> {
+        Job { board, firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
+    }
+}
+
+/// Sets weights to zero so that the matrix has the form.
+fn leave_out(random: &mut Random, weights: &mut [i8], taps: usize, tile: Tile, form: Form) {
+    match form {
+        Form::Dense => {}
+        Form::Blocks => {
+            let across = taps.div_ceil(tile.step);
+            let kept: Vec<bool> =
+                (0..weights.len().div_ceil(taps * tile.rows) * across).map(|_| random.int(0, 1) == 0).collect();
+            for (i, w) in weights.iter_mut().enumerate() {
+                if !kept[i / taps / tile.rows * across + i % taps / tile.step] {
+                    *w = 0;
+                }
+            }
+        }
+        Form::TwoOfFour => {
+            for four in weights.chunks_mut(taps).flat_map(|row| row.chunks_mut(4)) {
+                let first = random.int(0, 3) as usize;
+                four.iter_mut().enumerate().filter(|(i, _)| (i + 4 - first) % 4 > 1).for_each(|(_, w)| *w = 0);
+            }
+        }
     }
 }
 
 /// What the device makes of a job; `None` (and a plain line) where there is no emulator or no firmware.
 pub fn device(job: &Job) -> Option<Result<Outcome, Error>> {
-    let Some(firmware) = find_firmware() else {
+    let Some(firmware) = job.board.find_firmware() else {
         println!("skipped: no firmware; build it with `cargo xtask firmware`");
         return None;
     };
@@ -158,7 +231,8 @@ pub fn linear(random: &mut Random, inputs: usize, outputs: usize) -> Sample {
 
 /// The sum of the input and its maximum over a window of one, so of two tensors: the model's second operator.
 pub fn add(random: &mut Random, shape: Shape) -> Sample {
-    let shift = random.int(8, 12);
+    // Multipliers of 16 bits, and larger ones.
+    let shift = [random.int(8, 12), random.int(16, 20)][random.int(0, 1) as usize];
     let mul = [0; 2].map(|_: i32| random.int(-(1 << shift), 1 << shift) as i32);
     let record = OpRecord {
         code: op::ADD,
@@ -170,6 +244,13 @@ pub fn add(random: &mut Random, shape: Shape) -> Sample {
     };
     let name = format!("Add {shape:?}");
     sample(random, name, shape.iter().product(), &[shape, shape], shape, record, 1, 0, 0)
+}
+
+/// [`add`], with the result over its second input.
+pub fn add_onto(random: &mut Random, shape: Shape) -> Sample {
+    let mut sample = add(random, shape);
+    sample.spec.tensors[2].offset = sample.spec.tensors[1].offset;
+    Sample { name: format!("{} onto the second", sample.name), file: sample.spec.to_bytes(), ..sample }
 }
 
 fn operator(random: &mut Random) -> OpRecord {
@@ -219,7 +300,9 @@ fn sample(
     }
     record.output = inputs.len() as u16;
     record.weights_len = weights as u32;
-    spec.data = random.values(weights).iter().map(|&w| w as u8).collect();
+    // Kernels may tell weights without -128 from others: half of the samples have none.
+    let least = if random.int(0, 1) == 0 { i8::MIN } else { -127 };
+    spec.data = random.values(weights).iter().map(|&w| w.max(least) as u8).collect();
     spec.data.resize(weights.next_multiple_of(4), 0);
     record.requant = spec.data.len() as u32;
     record.requant_len = requants as u32;

@@ -18,6 +18,7 @@ fn options() -> Options {
         round_to: 4,
         min_share: 0.1,
         restore_norm: true,
+        blocks: None,
         seed: 1,
         device: device("cpu").unwrap(),
     }
@@ -91,4 +92,32 @@ fn what_cannot_be_done_is_refused_before_any_work() {
     let e = prune(&dense, split, split, &contract, &options(), &Frame::default(), &Stop::default());
     let e = e.unwrap_err().to_string();
     assert!(e.contains("no row of split `train` counts for the metric recall:2"), "{e}");
+}
+
+/// Blocks are zero in the network that comes out, as many as asked for, and the budget holds as well.
+#[test]
+fn blocks_stay_zero_through_training() {
+    let frame = Frame { target: crate::lower::Target::CortexM4, ..Frame::default() };
+    let dense = fold_batch_norm(zoo::build("cnn1d", &[2, 16], 2, 1).unwrap());
+    let contract = Contract::parse(&format!("{CONTRACT}[budget]\nmacs = \"70%\"\n")).unwrap();
+    let (set, groups) = rows(60);
+    let split = Split { set: &set, groups: &groups };
+    let go = |pattern: Pattern, method| {
+        let blocks = Some(BlockOptions { pattern, steps: 2 });
+        let options = Options { blocks, method, ..options() };
+        prune(&dense, split, split, &contract, &options, &frame, &Stop::default()).unwrap()
+    };
+    let patterns = [Pattern::Share(0.5), Pattern::Even(0.5), Pattern::OfEach { keep: 2, of: 4 }];
+    for (pattern, method) in
+        patterns.map(|p| (p, Method::Contract)).into_iter().chain([(patterns[0], Method::Magnitude)])
+    {
+        let o = go(pattern, method);
+        assert!(o.limits.hold(&o.cost.1) && !o.stopped && !o.blocks.is_empty(), "{pattern:?}");
+        let phases: Vec<&str> = o.history.iter().map(|h| h.phase.as_str()).collect();
+        assert_eq!(phases, ["dense", "step 1", "step 2", "blocks 1", "recovery"]);
+        assert!(o.history[4].macs < o.cost.1.macs);
+        let (tiles, zero) = o.blocks.iter().fold((0, 0), |sum, (_, tiles, zero)| (sum.0 + tiles, sum.1 + zero));
+        assert!((0.4..0.6).contains(&(zero as f64 / tiles as f64)), "{pattern:?} {zero} of {tiles}: {:?}", o.blocks);
+    }
+    assert_eq!(go(patterns[0], Method::Contract).graph, go(patterns[0], Method::Contract).graph);
 }

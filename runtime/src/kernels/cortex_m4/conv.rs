@@ -1,73 +1,67 @@
 //! Convolution: tiles of two outputs × two pixels.
 //!
 //! The columns of a pair of pixels are widened once into the scratch, in the order in which `SXTB16` widens
-//! weights, and serve all outputs. Four taps of a tile then take 15 instructions for 16 products.
+//! weights, and serve all outputs.
 
-use core::arch::naked_asm;
+use bytemuck::{Zeroable, cast_slice_mut, try_cast_slice_mut};
 
-use bytemuck::{cast_slice_mut, try_cast_slice_mut};
-
+use super::blocks::Blocks;
 use super::columns::{Bytes, Group, Widened, Windows};
-use super::{Tail, linear, skipped_blocks};
-use crate::format::Requant;
+use super::{conv_blocks, conv_rows, conv_tiles, linear};
+use crate::format::{Packing, Requant};
 use crate::kernels::{Geometry, Layer};
 
-/// What [`tile_row`] gets. The assembler knows the offsets of these fields.
-#[repr(C)]
-struct TileRow {
-    /// Widened taps; 4-aligned.
-    groups: *const Group,
-    /// Behind the last whole group.
-    groups_end: *const Group,
-    /// `outputs × k`.
-    weights: *const i8,
-    /// Length of a row of weights.
-    k: usize,
-    /// Bytes of code that the first turn of the loop leaves out; the assembler keeps the address here.
-    entry: usize,
-    tail: Tail,
-    /// An even number of records.
-    requant: *const Requant,
-    requant_end: *const Requant,
-    zero_out: i32,
-    left_shift: u32,
-    /// The output of pixel 0.
-    y: *mut i8,
-    /// From pixel 0 to pixel 1 in the output.
-    pixel_stride: usize,
+/// Weights, checked, in the forms that there are kernels for.
+enum Matrix<'a> {
+    /// Output by output.
+    Rows(&'a [i8]),
+    /// The tiles of whole pairs of outputs, and those of an odd last output.
+    Tiles(&'a [i8], &'a [i8]),
+    /// Likewise.
+    Blocks(Blocks<'a>, Blocks<'a>),
 }
 
-/// Code bytes of one block in the loop of [`tile_row`].
-const BLOCK_BYTES: usize = 15 * 4;
+/// Some outputs of two pixels.
+pub struct Pair<'a> {
+    /// Those of pixel 0 first.
+    pub y: &'a mut [i8],
+    /// From pixel 0 to pixel 1; zero where there is only pixel 0 (it is written last).
+    pub stride: usize,
+}
+
+impl Pair<'_> {
+    /// Whether so many outputs of each pixel lie in it.
+    pub fn takes(&self, outputs: usize) -> bool {
+        self.stride.checked_add(outputs).is_some_and(|end| end <= self.y.len())
+    }
+}
 
 /// `None` when the shape is not for this kernel; nothing is written then.
-pub fn conv(g: &Geometry, l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
+#[inline(never)]
+pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
     let [_, _, in_c] = g.input;
     let [out_h, out_w, out_c] = g.output;
     let (k, pixels) = (g.kernel[0] * g.kernel[1] * in_c, out_h * out_w);
-    if k < 4 || weights.len() != out_c * k || l.requant.len() != out_c || y.len() != pixels * out_c {
+    if l.requant.len() != out_c || y.len() != pixels * out_c || pixels == 0 || k == 0 || out_c == 0 {
         return None;
     }
-    // Without a pair there is a dot product per output, which pays where a column need not be gathered or
-    // serves many outputs.
-    let (one, pointwise) = (pixels < 2 || out_c < 2, g.kernel == [1, 1]);
-    if one && !pointwise && out_c < 8 {
+    let matrix = Matrix::of(l, k, out_c)?;
+    let (single, pointwise) = (pixels == 1 || out_c == 1, g.kernel == [1, 1]);
+    // Rows without a pair are a dot product per output, which pays where a column need not be gathered or serves
+    // many outputs.
+    if single && !pointwise && out_c < 8 && matches!(matrix, Matrix::Rows(_)) {
         return None;
     }
-    let column_len = k.div_ceil(4);
-    let groups: &mut [Group] = try_cast_slice_mut(scratch.get_mut(..column_len * size_of::<Group>())?).ok()?;
+    let groups = scratch.get_mut(..k.div_ceil(4) * size_of::<Group>())?;
+    let groups: &mut [Group] = try_cast_slice_mut(groups).ok()?;
     let mut windows = Windows::from(g, l.zero_in, x, 0);
-    if one {
-        let bytes = &mut cast_slice_mut::<u32, i8>(groups.as_flattened_mut())[..k];
-        for y in y.chunks_exact_mut(out_c) {
-            let window = windows.next();
-            if let Some(column) = windows.contiguous(&window) {
-                linear::linear(l, weights, column, y)?;
-            } else {
-                windows.gather(&window, &mut Bytes(bytes));
-                linear::linear(l, weights, bytes, y)?;
-            }
-        }
+    if let (Matrix::Rows(weights), true) = (&matrix, single) {
+        return dot_products(l, weights, k, &mut windows, y, groups);
+    }
+    if pixels == 1 {
+        // Whatever the scratch holds is pixel 1.
+        widen_column::<0>(&mut windows, groups);
+        matrix.outputs(l, groups, Pair { y, stride: 0 });
         return Some(());
     }
     let in_order = pointwise && g.stride == [1, 1] && g.pad == [0, 0] && g.input == [out_h, out_w, in_c];
@@ -80,19 +74,68 @@ pub fn conv(g: &Geometry, l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8], scr
             pixels - 2
         };
         if in_order {
-            Widened::<0>::new(groups).whole(&x[first * k..][..k]);
-            Widened::<1>::new(groups).whole(&x[(first + 1) * k..][..k]);
+            let columns = x.get(first * k..(first + 2) * k)?;
+            let (column0, column1) = columns.split_at_checked(k)?;
+            Widened::<0>::new(groups).whole(column0);
+            Widened::<1>::new(groups).whole(column1);
         } else {
             widen_column::<0>(&mut windows, groups);
             widen_column::<1>(&mut windows, groups);
         }
-        let y = &mut y[first * out_c..][..2 * out_c];
-        outputs(l, weights, k, groups, y, 0..out_c & !1);
-        if out_c % 2 == 1 {
-            outputs(l, weights, k, groups, y, out_c - 2..out_c);
-        }
+        let y = y.get_mut(first * out_c..(first + 2) * out_c)?;
+        matrix.outputs(l, groups, Pair { y, stride: out_c });
     }
     Some(())
+}
+
+impl<'a> Matrix<'a> {
+    fn of(l: &Layer<'a>, taps: usize, outputs: usize) -> Option<Self> {
+        if l.packing == Packing::Portable {
+            let weights = l.weights.dense()?;
+            return (taps >= 4 && weights.len() == outputs * taps).then_some(Matrix::Rows(weights));
+        }
+        if let Some(weights) = conv_tiles::weights(l, outputs, taps) {
+            let (pairs, last) = weights.split_at_checked((outputs & !1) * taps.next_multiple_of(4))?;
+            return Some(Matrix::Tiles(pairs, last));
+        }
+        let (pairs, last) = Blocks::of(l, outputs, taps)?.split(outputs)?;
+        Some(Matrix::Blocks(pairs, last))
+    }
+
+    /// All outputs of a pair of pixels.
+    #[inline(always)]
+    fn outputs(&self, l: &Layer, groups: &[Group], out: Pair) {
+        let Pair { y, stride } = out;
+        let whole = l.requant.len() & !1;
+        let (requant, last) = l.requant.split_at(whole);
+        match self {
+            Matrix::Rows(weights) => return conv_rows::run(l, weights, groups, y),
+            Matrix::Tiles(pairs, _) => conv_tiles::run(l, pairs, groups, requant, Pair { y, stride }),
+            Matrix::Blocks(pairs, _) => conv_blocks::run(l, pairs, groups, requant, Pair { y, stride }),
+        }
+        if let [last] = last {
+            self.last_output(l, groups, last, Pair { y, stride });
+        }
+    }
+
+    /// The last of an odd number of outputs: its tile has another row, whose results are dropped.
+    #[inline(never)]
+    fn last_output(&self, l: &Layer, groups: &[Group], requant: &Requant, out: Pair) {
+        let requant = [*requant, Requant::zeroed()];
+        let mut results = [0; 4];
+        let pair = Pair { y: &mut results, stride: if out.stride == 0 { 0 } else { 2 } };
+        match self {
+            Matrix::Rows(_) => {}
+            Matrix::Tiles(_, last) => conv_tiles::run(l, last, groups, &requant, pair),
+            Matrix::Blocks(_, last) => conv_blocks::run(l, last, groups, &requant, pair),
+        }
+        let at = l.requant.len() - 1;
+        for (pixel, at) in [(1, at + out.stride), (0, at)] {
+            if let Some(y) = out.y.get_mut(at) {
+                *y = results[2 * pixel];
+            }
+        }
+    }
 }
 
 /// The next column as pixel `P` of the groups.
@@ -104,137 +147,24 @@ fn widen_column<const P: usize>(windows: &mut Windows, groups: &mut [Group]) {
     column.finish();
 }
 
-/// A range of outputs (of even length) of a pair of pixels.
-fn outputs(l: &Layer, weights: &[i8], k: usize, groups: &[Group], y: &mut [i8], range: core::ops::Range<usize>) {
-    let pixel_stride = y.len() / 2;
-    let weights = &weights[range.start * k..range.end * k];
-    let requant = &l.requant[range.clone()];
-    let y = &mut y[range.start..pixel_stride + range.end];
-    let whole = &groups[..k / 4];
-    assert!(groups.len() == k.div_ceil(4) && k >= 4 && requant.len().is_multiple_of(2) && !requant.is_empty());
-    // SAFETY: the slices above bound all that `tile_row` reads and writes: `k / 4` whole groups (at least
-    // one, and one more when `k` has a tail), `k` weights and one record for each output of the range, and
-    // as many bytes from `y` and from `y + pixel_stride`. Groups are 4-aligned. A tail is read from the last
-    // four weights of its row, of which there are at least four.
-    unsafe {
-        tile_row(TileRow {
-            groups: whole.as_ptr_range().start,
-            groups_end: whole.as_ptr_range().end,
-            weights: weights.as_ptr(),
-            k,
-            entry: skipped_blocks(k) * BLOCK_BYTES,
-            tail: Tail::of(k),
-            requant: requant.as_ptr_range().start,
-            requant_end: requant.as_ptr_range().end,
-            zero_out: l.zero_out,
-            left_shift: l.left_shift,
-            y: y.as_mut_ptr(),
-            pixel_stride,
-        });
+/// Pixel by pixel, with rows of weights.
+fn dot_products(
+    l: &Layer,
+    weights: &[i8],
+    k: usize,
+    windows: &mut Windows,
+    y: &mut [i8],
+    groups: &mut [Group],
+) -> Option<()> {
+    let bytes = cast_slice_mut::<u32, i8>(groups.as_flattened_mut()).get_mut(..k)?;
+    for y in y.chunks_exact_mut(l.requant.len()) {
+        let window = windows.next();
+        if let Some(column) = windows.contiguous(&window) {
+            linear::linear(l, weights, column, y)?;
+        } else {
+            windows.gather(&window, &mut Bytes(bytes));
+            linear::linear(l, weights, bytes, y)?;
+        }
     }
-}
-
-/// One output of the tile: the word of weights in `r12` times the groups in `r8`-`r11`.
-macro_rules! output {
-    ($acc0:literal, $acc1:literal) => {
-        concat!(
-            "sxtb16 lr, r12, ror #8\n",
-            "sxtb16 r12, r12\n",
-            concat!("smlad ", $acc0, ", r12, r8, ", $acc0, "\n"),
-            concat!("smlad ", $acc0, ", lr, r9, ", $acc0, "\n"),
-            concat!("smlad ", $acc1, ", r12, r10, ", $acc1, "\n"),
-            concat!("smlad ", $acc1, ", lr, r11, ", $acc1, "\n"),
-        )
-    };
-}
-
-/// From an accumulator to a byte: multiplier in `$mul`, zero point in `r10`, shift in `r11`.
-macro_rules! requantise {
-    ($acc:literal, $mul:literal) => {
-        concat!(
-            concat!("lsl ", $acc, ", ", $acc, ", r11\n"),
-            concat!("smmlar ", $acc, ", ", $acc, ", ", $mul, ", r10\n"),
-            concat!("ssat ", $acc, ", #8, ", $acc, "\n"),
-        )
-    };
-}
-
-/// All outputs of a [`TileRow`], two at a time.
-///
-/// # Safety
-/// The pointers of the row bound memory as its fields say; there is at least one group and one pair of records.
-#[unsafe(naked)]
-unsafe extern "C" fn tile_row(row: TileRow) {
-    // r0 groups, r1 weights, r2 k, r3 end of groups, r4/r6 output 0 of pixels 0/1, r5/r7 output 1,
-    // r8-r11 taps, r12 and lr weights. By the calling convention the first four words of `row` come in
-    // registers and the others on the stack: pushed, they are together, behind nine saved registers.
-    naked_asm!(
-        "push {{r0-r3}}",
-        "push {{r4-r11, lr}}",
-        "mov r1, r2",
-        "mov r2, r3",
-        "ldr r12, [sp, #52]",
-        "adr.w r3, 2f",
-        "add r3, r3, r12",
-        "orr r3, r3, #1",
-        "str r3, [sp, #52]",
-        // A pair of outputs.
-        "1:",
-        "ldr lr, [sp, #64]",
-        "ldr r4, [lr]",
-        "ldr r5, [lr, #8]",
-        "mov r6, r4",
-        "mov r7, r5",
-        "ldrd r0, r3, [sp, #36]",
-        "ldr pc, [sp, #52]",
-        ".p2align 2",
-        "2:",
-        ".rept 4", // BLOCK_BYTES each
-        "ldm.w r0!, {{r8-r11}}",
-        "ldr.w r12, [r1, r2]",
-        output!("r5", "r7"),
-        "ldr.w r12, [r1], #4",
-        output!("r4", "r6"),
-        ".endr",
-        "cmp r0, r3",
-        "bne 2b",
-        // The tail of both rows, if there is one.
-        "ldr r3, [sp, #56]",
-        "cbz r3, 3f",
-        "ldm.w r0, {{r8-r11}}",
-        "ldr r0, [sp, #60]",
-        "add r3, r1, r3",
-        "ldr.w r12, [r3, r2]",
-        "lsr r12, r12, r0",
-        output!("r5", "r7"),
-        "ldr.w r12, [r3]",
-        "lsr r12, r12, r0",
-        output!("r4", "r6"),
-        "add r1, r3, #4",
-        // From accumulators to bytes.
-        "3:",
-        "ldr r3, [sp, #64]",
-        "ldr r8, [r3, #4]",
-        "ldr r9, [r3, #12]",
-        "add r3, r3, #16",
-        "str r3, [sp, #64]",
-        "ldrd r10, r11, [sp, #72]",
-        "ldrd r0, r12, [sp, #80]",
-        requantise!("r4", "r8"),
-        requantise!("r6", "r8"),
-        requantise!("r5", "r9"),
-        requantise!("r7", "r9"),
-        "strb r6, [r0, r12]",
-        "strb r4, [r0], #1",
-        "strb r7, [r0, r12]",
-        "strb r5, [r0], #1",
-        "str r0, [sp, #80]",
-        "add r1, r1, r2", // the row of output 1 has been read through r2
-        "ldr r12, [sp, #68]",
-        "cmp r3, r12",
-        "bne.w 1b",
-        "pop {{r4-r11, lr}}",
-        "add sp, sp, #16",
-        "bx lr",
-    )
+    Some(())
 }

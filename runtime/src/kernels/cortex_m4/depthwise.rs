@@ -78,6 +78,7 @@ const UNROLL: usize = 9;
 const LOOP_BYTES: usize = UNROLL * TAP_BYTES + 8;
 
 /// `None` when the shape is not for this kernel; nothing is written then.
+#[inline(never)]
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
     let weights = l.weights.dense()?;
     let [in_h, in_w, channels] = g.input;
@@ -214,7 +215,7 @@ macro_rules! requantise {
 #[unsafe(naked)]
 unsafe extern "C" fn quads(quads: Quads) {
     // r0 x, r1 w, r2 taps, r3 end of taps, r4-r7 accumulators of channels 0-3, r8-r11 values and weights.
-    // The words of `quads` lie together behind nine saved registers, see conv.rs.
+    // The words of `quads` lie together behind nine saved registers, see conv_rows.rs.
     naked_asm!(
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",

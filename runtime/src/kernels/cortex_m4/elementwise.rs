@@ -1,17 +1,14 @@
-//! The residual sum and the maximum over a window, four bytes at a time.
+//! The residual sum, four bytes at a time.
 
 use core::arch::naked_asm;
 
-use bytemuck::{cast_slice, cast_slice_mut};
-
-use super::max4;
-use crate::kernels::portable::Window;
-use crate::kernels::{AddParams, Geometry};
+use crate::kernels::{AddParams, portable};
 
 /// What [`sum`] gets. The assembler knows the offsets of these fields.
 #[repr(C)]
 struct Sum {
     a: *const i8,
+    /// May be `y`.
     b: *const i8,
     y: *mut i8,
     /// Behind the last word of `a`.
@@ -21,34 +18,64 @@ struct Sum {
     shift: u32,
 }
 
-/// `None` when there is too little for this kernel; nothing is written then.
+/// What [`wide_sum`] gets: as [`Sum`], with multipliers of any size.
+#[repr(C)]
+struct WideSum {
+    a: *const i8,
+    b: *const i8,
+    y: *mut i8,
+    a_end: *const i8,
+    mul: [i32; 2],
+    bias: i32,
+    shift: u32,
+}
+
+/// `None` when the lengths do not fit; nothing is written then.
+#[inline(never)]
 pub fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) -> Option<()> {
-    let n = y.len();
-    // Two 16-bit multipliers are one operand; larger ones are left to the portable kernel.
-    let mul = [i16::try_from(p.mul[0]).ok()?, i16::try_from(p.mul[1]).ok()?];
-    if n < 4 || a.len() != n || b.len() != n {
+    let whole = y.len() & !3;
+    if a.len() != y.len() || b.len() != y.len() {
         return None;
     }
-    words(p, mul, &a[..n & !3], &b[..n & !3], &mut y[..n & !3]);
-    if !n.is_multiple_of(4) {
-        words(p, mul, &a[n - 4..], &b[n - 4..], &mut y[n - 4..]);
-    }
+    let ((a, a_rest), (b, b_rest)) = (a.split_at_checked(whole)?, b.split_at_checked(whole)?);
+    let (y, y_rest) = y.split_at_mut_checked(whole)?;
+    // SAFETY: `b` is as long as `y`.
+    unsafe { words(p, a, b.as_ptr(), y) };
+    portable::add(p, a_rest, b_rest, y_rest);
     Some(())
 }
 
-fn words(p: &AddParams, mul: [i16; 2], a: &[i8], b: &[i8], y: &mut [i8]) {
-    assert!(a.len() == b.len() && a.len() == y.len() && a.len().is_multiple_of(4) && !a.is_empty());
-    // SAFETY: three slices of one length, which is a multiple of four and not zero.
+/// Overwrites the second input. `None` when the lengths do not fit; nothing is written then.
+#[inline(never)]
+pub fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) -> Option<()> {
+    let whole = y.len() & !3;
+    if a.len() != y.len() {
+        return None;
+    }
+    let (a, a_rest) = a.split_at_checked(whole)?;
+    let (y, y_rest) = y.split_at_mut_checked(whole)?;
+    let b = y.as_mut_ptr();
+    // SAFETY: `b` is `y` itself.
+    unsafe { words(p, a, b, y) };
+    portable::add_onto(p, a_rest, y_rest);
+    Some(())
+}
+
+/// # Safety
+/// At `b` there are as many bytes as in `y`; it may be `y`.
+unsafe fn words(p: &AddParams, a: &[i8], b: *const i8, y: &mut [i8]) {
+    if a.len() != y.len() || !a.len().is_multiple_of(4) || a.is_empty() {
+        return;
+    }
+    let (range, y, AddParams { mul, bias, shift, .. }) = (a.as_ptr_range(), y.as_mut_ptr(), *p);
+    let (a, a_end) = (range.start, range.end);
+    // SAFETY: the three have one length, which is a multiple of four and not zero; each word of `b` is read
+    // before its place in `y` is written.
     unsafe {
-        sum(Sum {
-            a: a.as_ptr_range().start,
-            b: b.as_ptr(),
-            y: y.as_mut_ptr(),
-            a_end: a.as_ptr_range().end,
-            mul,
-            bias: p.bias,
-            shift: p.shift,
-        });
+        match (i16::try_from(mul[0]), i16::try_from(mul[1])) {
+            (Ok(m), Ok(n)) => sum(Sum { a, b, y, a_end, mul: [m, n], bias, shift }),
+            _ => wide_sum(WideSum { a, b, y, a_end, mul, bias, shift }),
+        }
     }
 }
 
@@ -95,24 +122,49 @@ unsafe extern "C" fn sum(sum: Sum) {
     )
 }
 
-/// Maximum over the valid taps.
-pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
-    let channels = g.output[2];
-    for (position, y) in y.chunks_exact_mut(channels).enumerate() {
-        let window = Window::new(g, position);
-        y.fill(i8::MIN);
-        let (y, y_rest) = cast_slice_mut::<i8, u8>(y).as_chunks_mut::<4>();
-        for row in window.rows.clone() {
-            for column in window.columns.clone() {
-                let x = &x[window.at(row, column)..][..channels];
-                let (x, x_rest) = cast_slice::<i8, u8>(x).as_chunks::<4>();
-                for (y, x) in y.iter_mut().zip(x) {
-                    *y = max4(u32::from_ne_bytes(*y), u32::from_ne_bytes(*x)).to_ne_bytes();
-                }
-                for (y, x) in y_rest.iter_mut().zip(x_rest) {
-                    *y = (*y as i8).max(*x as i8) as u8;
-                }
-            }
-        }
-    }
+/// # Safety
+/// As for [`sum`].
+#[unsafe(naked)]
+unsafe extern "C" fn wide_sum(sum: WideSum) {
+    // r0 a, r1 b, r2 y, r3 end of a, r4 and r5 multipliers, r6 bias, r7 shift; the last four words of `sum` come
+    // on the stack, behind nine saved registers.
+    naked_asm!(
+        "push {{r4-r11, lr}}",
+        "add r12, sp, #36",
+        "ldm r12, {{r4-r7}}",
+        "1:",
+        "ldr r8, [r0], #4",
+        "ldr r9, [r1], #4",
+        "sxtb r10, r8",
+        "mla r11, r10, r4, r6",
+        "sxtb r10, r9",
+        "mla r11, r10, r5, r11",
+        "sxtb r10, r8, ror #8",
+        "mla r12, r10, r4, r6",
+        "sxtb r10, r9, ror #8",
+        "mla r12, r10, r5, r12",
+        "sxtb r10, r8, ror #16",
+        "mla lr, r10, r4, r6",
+        "sxtb r10, r9, ror #16",
+        "mla lr, r10, r5, lr",
+        "asr r8, r8, #24",
+        "mla r8, r8, r4, r6",
+        "asr r9, r9, #24",
+        "mla r8, r9, r5, r8",
+        "asr r11, r11, r7",
+        "asr r12, r12, r7",
+        "asr lr, lr, r7",
+        "asr r8, r8, r7",
+        "ssat r11, #8, r11",
+        "ssat r12, #8, r12",
+        "ssat lr, #8, lr",
+        "ssat r8, #8, r8",
+        "strb r11, [r2], #1",
+        "strb r12, [r2], #1",
+        "strb lr, [r2], #1",
+        "strb r8, [r2], #1",
+        "cmp r0, r3",
+        "bne 1b",
+        "pop {{r4-r11, pc}}",
+    )
 }

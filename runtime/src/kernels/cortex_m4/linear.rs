@@ -96,7 +96,7 @@ macro_rules! requantise {
 #[unsafe(naked)]
 unsafe extern "C" fn rows4(rows: Rows) {
     // r0 x, r1 weights of row 0, r2 k, r3 3 k, r4-r7 accumulators, r8 and r9 values, r10 and r11 weights,
-    // r12 end of x. The words of `rows` lie together behind nine saved registers, see conv.rs.
+    // r12 end of x. The words of `rows` lie together behind nine saved registers, see conv_rows.rs.
     naked_asm!(
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",

@@ -15,7 +15,7 @@ fn SysTick() {
     WRAPS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A running SysTick: 25 million ticks a second of the board's time.
+/// A running SysTick, at the processor's clock: 25 MHz on the MPS2 board, 32 MHz on the MPS3.
 pub struct Clock(());
 
 impl Clock {
