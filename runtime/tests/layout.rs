@@ -18,7 +18,7 @@ macro_rules! layouts {
 /// Every record of a file.
 fn layouts() -> Vec<Layout> {
     layouts! {
-        Header { magic, version, sections, file_len, crc, arena_len, scratch_offset, input, output, packing, input_rounding, reserved }
+        Header { magic, version, sections, file_len, crc, arena_len, scratch_offset, input, output, packing, input_rounding, dtype, reserved }
         SectionRecord { kind, flags, offset, len, crc }
         NameRef { offset, len }
         TensorRecord { offset, c, h, w, scale, zero, first_op, last_op }

@@ -6,6 +6,7 @@
 
 mod cost;
 mod extras;
+mod float;
 pub mod forecast;
 mod forms;
 mod memory;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use cost::{Cost, cost};
 pub use extras::{Certificate, Extras, Floor, GroupCertificate, MonitorPlan};
+pub use float::lower_float;
 pub use forms::Forms;
 pub use target::Target;
 
@@ -28,7 +30,7 @@ use crate::error::{Context, Error, Result};
 use crate::quant::{QGraph, QNode, QOp, QWeights};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::pack::{Packed, fold_offset};
-use evenkeel_runtime::format::{FileSpec, OpRecord, Requant};
+use evenkeel_runtime::format::{Dtype, FileSpec, OpRecord, Requant};
 use program::of_quantised;
 use skeleton::{Skeleton, skeleton};
 
@@ -68,7 +70,8 @@ pub fn lower_as(q: &QGraph, extras: &Extras, target: Target, forms: Forms) -> Re
     let packed: Vec<Option<Packed>> = q.nodes.iter().map(packed).collect::<Result<_>>()?;
     let stored: Vec<_> = packed.iter().map(|p| forms::stored(p.as_ref())).collect();
     let items = of_quantised(q, &stored);
-    let Skeleton { mut spec, program, data_len, .. } = skeleton(&items, q.output, q.input_norm.len(), extras, target)?;
+    let Skeleton { mut spec, program, data_len, .. } =
+        skeleton(&items, q.output, q.input_norm.len(), extras, target, Dtype::Int8)?;
     spec.input_channels.clone_from(&q.input_norm);
     spec.input_rounding = q.input_rounding;
     spec.data = vec![0; data_len];
