@@ -203,6 +203,7 @@ fn run(filter: &Filter, columns: &[Column], stride: usize, y: &mut [i8], y_step:
 #[unsafe(naked)]
 unsafe extern "C" fn widen_three(x: *const i8, across: usize, along: usize, columns: *mut Column, end: *mut Column) {
     naked_asm!(
+        with_dsp!(),
         "push {{r4-r11, lr}}",
         "ldr r12, [sp, #36]",
         "1:",
@@ -234,6 +235,7 @@ unsafe extern "C" fn outputs(outputs: Outputs) {
     // r0 columns, r1 filter, r4-r7 accumulators of channels 0-3, r8-r11 values, r2, r3, r12 and lr weights. The
     // words of `outputs` lie together behind nine saved registers, see conv_rows.rs.
     naked_asm!(
+        with_dsp!(),
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",
         "1:",

@@ -66,6 +66,7 @@ pub fn join(x: &[i8], step: usize, rows: usize, len: usize, out: &mut [i8]) -> O
 unsafe extern "C" fn widen_rows(x: *const i8, gap: usize, rows: usize, words: usize, to: *mut u32) {
     // r4 the place, r5 words to go, r6 and r7 values, r8 words that are left over from fours, r12 fours.
     naked_asm!(
+        with_dsp!(),
         "push {{r4-r8, lr}}",
         "ldr r4, [sp, #24]",
         "and r8, r3, #3",
@@ -106,6 +107,7 @@ unsafe extern "C" fn widen_rows(x: *const i8, gap: usize, rows: usize, words: us
 #[unsafe(naked)]
 unsafe extern "C" fn copy_rows(x: *const i8, gap: usize, rows: usize, len: usize, to: *mut i8) {
     naked_asm!(
+        with_dsp!(),
         "push {{r4-r6, lr}}",
         "ldr r4, [sp, #16]",
         "1:",
