@@ -107,7 +107,7 @@ fn scratch(packing: Packing, op: &OpRecord, [_, in_w, c]: [usize; 3], [h, w, _]:
             let band = |n: usize| width() * c * ((n - 1) * stride[0] + extent(0)) + 64;
             let (runs, run) = if dilation[1] == 1 { (kernel[0], kernel[1] * c) } else { (kernel[0] * kernel[1], c) };
             let tiles = column.div_ceil(4);
-            let pieces = if runs == 1 || run % 4 == 0 { 0 } else { up(24 * (tiles + runs), 64) };
+            let pieces = if runs == 1 || run.is_multiple_of(4) { 0 } else { up(24 * (tiles + runs), 64) };
             64 + up(4 * (tiles + 1), 64) + pieces + band(h).min(32768).max(band(1))
         }
         (op::DEPTHWISE, Packing::Vnni) => {
@@ -119,7 +119,7 @@ fn scratch(packing: Packing, op: &OpRecord, [_, in_w, c]: [usize; 3], [h, w, _]:
                 + 768 * c.div_ceil(64)
                 + up(c * in_w, 64)
         }
-        (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && values % 4 != 0 => up(values, 4),
+        (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && !values.is_multiple_of(4) => up(values, 4),
         (op::LINEAR, Packing::Mve) if [encoding::BLOCKS8, encoding::BLOCKS16].contains(&op.encoding) => up(values, 16),
         (op::LINEAR, Packing::Sdot) => up(values, 64),
         (op::LINEAR, Packing::Vnni) => values + 64,

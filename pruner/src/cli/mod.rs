@@ -15,12 +15,14 @@ macro_rules! say {
 mod audit;
 mod bench;
 mod compile;
+mod export;
 mod inspect;
 mod key;
 mod keygen;
 mod monitor;
 mod patterns;
 mod prune;
+mod repack;
 mod report;
 mod run;
 mod sign;
@@ -55,9 +57,11 @@ enum Command {
     Patterns(patterns::Patterns),
     Prune(prune::Prune),
     Compile(compile::Compile),
+    Repack(repack::Repack),
     Verify(verify::Verify),
     Run(run::Run),
     Bench(bench::Bench),
+    Export(export::Export),
     Report(report::Report),
     Monitor(monitor::Monitor),
     Keygen(keygen::Keygen),
@@ -76,9 +80,11 @@ impl Cli {
             Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Compile(c) => c.run().map(done),
+            Command::Repack(c) => c.run().map(done),
             Command::Verify(c) => c.run(),
             Command::Run(c) => c.run().map(done),
             Command::Bench(c) => c.run().map(done),
+            Command::Export(c) => c.run().map(done),
             Command::Report(c) => c.run().map(done),
             Command::Monitor(c) => c.run().map(done),
             Command::Keygen(c) => c.run().map(done),
