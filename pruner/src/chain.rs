@@ -1,5 +1,6 @@
 //! The chain from a network and its data to a judged file: what the commands share.
 
+use crate::aligned::AlignedBytes;
 use crate::contract::InputNorm;
 use crate::data::{self, Data, GroupSet, Rows, batch::Normaliser, parse_groups};
 use crate::error::{Context, Error, Result};
@@ -10,7 +11,9 @@ use crate::onnx;
 use crate::progress::Stop;
 use crate::quant::{QGraph, Ranges, from_marks, quantise};
 use burn::tensor::Device;
-use evenkeel_runtime::format::InputChannel;
+use evenkeel_runtime::format::pack::Form;
+use evenkeel_runtime::format::{InputChannel, Packing, repack_model};
+use evenkeel_runtime::kernels::{Kernels, Native};
 use evenkeel_runtime::preprocess::quantise_input;
 use evenkeel_runtime::{Model, Session};
 use rayon::prelude::*;
@@ -171,6 +174,17 @@ pub fn load_inputs(
     }
 }
 
+/// The model packed for this host's kernels, which give the same bytes whatever the packing.
+///
+/// # Errors
+/// None for models that tools of this project made.
+pub fn packed_for_host(model: &Model) -> Result<AlignedBytes> {
+    // Every kernel set has one that it is made for.
+    let packing = Native::PACKINGS.last().copied().unwrap_or(Packing::Portable);
+    let bytes = repack_model(model, packing, |_, _| Form::Dense).context("cannot pack the model for this host")?;
+    Ok(AlignedBytes::new(&bytes))
+}
+
 /// Outputs of an int8 file for raw rows in the user's order, `rows × outputs`, through the runtime.
 ///
 /// # Errors
@@ -186,6 +200,8 @@ pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
             input.w
         )));
     }
+    let packed = packed_for_host(model)?;
+    let model = &Model::from_bytes(packed.bytes()).context("packed for this host")?;
     let rows = x.len() / width;
     let mut y = vec![0i8; rows * out_len];
     let per_task = rows.div_ceil(rayon::current_num_threads() * 4).max(1);

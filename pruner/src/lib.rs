@@ -1,5 +1,6 @@
 //! Evenkeel's host side: a compiler from ONNX and labelled data to a `.keel` file under a fairness contract.
 
+pub mod aligned;
 pub mod certify;
 pub mod chain;
 pub mod contract;

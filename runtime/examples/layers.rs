@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use evenkeel_runtime::format::{Packing, pack::Form, repack};
+use evenkeel_runtime::format::{FileSpec, Packing, op, pack::Form, repack};
 use evenkeel_runtime::kernels::{Kernels, Native, Portable};
 use evenkeel_runtime::{Model, Session};
 
@@ -15,14 +15,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let path = args.next().ok_or("usage: layers MODEL [sparse]")?;
     let sparse = args.next().is_some_and(|a| a == "sparse");
-    let file = words(std::fs::read(path)?);
-    let mut packed = words(repack(bytes(&file), Packing::Vnni, |_, _| Form::Dense)?);
+    let file = Lined::new(&std::fs::read(path)?);
+    let mut packed = Lined::new(&repack(file.bytes(), Packing::Vnni, |_, _| Form::Dense)?);
     if sparse {
-        let thinned = thin(bytes(&packed))?;
-        let form = |op: &_, density: f64| if density < 0.8 && density >= 0.0 { form_of(op) } else { Form::Dense };
-        packed = words(repack(bytes(&words(thinned)), Packing::Vnni, form)?);
+        let thinned = Lined::new(&thin(&packed)?);
+        packed = Lined::new(&repack(thinned.bytes(), Packing::Vnni, |_, _| Form::Blocks)?);
     }
-    let model = Model::from_bytes(bytes(&packed))?;
+    let model = Model::from_bytes(packed.bytes())?;
     println!("{} bytes, arena {}", model.file_len(), model.arena_len());
     let expected = run::<Portable>(&model)?;
     for (name, ns) in expected.layers.iter().zip(&run::<Native>(&model)?.layers).map(|(a, b)| (&a.0, b.1)) {
@@ -36,10 +35,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn form_of(_: &evenkeel_runtime::format::OpRecord) -> Form {
-    Form::Blocks
-}
-
 struct Timed {
     output: Vec<i8>,
     layers: Vec<(String, f64)>,
@@ -49,10 +44,11 @@ struct Timed {
 
 /// Times runs for a second.
 fn run<K: Kernels>(model: &Model) -> Result<Timed, Box<dyn Error>> {
-    let mut arena = vec![0u64; model.arena_len().div_ceil(8)];
-    let mut session = Session::<K>::with_kernels(model, bytemuck::cast_slice_mut(&mut arena))?;
+    let mut arena = vec![0; model.arena_len() + 64];
+    let start = arena.as_ptr().align_offset(64);
+    let mut session = Session::<K>::with_kernels(model, &mut arena[start..])?;
     let micros = |d: Duration| d.as_nanos() as f64 / 1000.0;
-    let mut input = |session: &mut Session<K>| {
+    let input = |session: &mut Session<K>| {
         session.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i * 37 % 251) as u8 as i8);
     };
     let (mut totals, mut layers) = (Vec::new(), vec![f64::INFINITY; model.ops().len()]);
@@ -80,11 +76,9 @@ fn run<K: Kernels>(model: &Model) -> Result<Timed, Box<dyn Error>> {
 }
 
 /// The model with every other tile zero.
-fn thin(file: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let plain = words(repack(file, Packing::Vnni, |_, _| Form::Dense)?);
-    let model = Model::from_bytes(bytes(&plain))?;
-    let mut spec = evenkeel_runtime::format::FileSpec::from(&model);
-    for op in spec.ops.iter().filter(|op| op.code == 1 || op.code == 3) {
+fn thin(packed: &Lined) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut spec = FileSpec::from(&Model::from_bytes(packed.bytes())?);
+    for op in spec.ops.iter().filter(|o| matches!(o.code, op::CONV | op::LINEAR)) {
         for tile in spec.data[op.weights as usize..][..op.weights_len as usize].chunks_mut(64).step_by(2) {
             tile.fill(0);
         }
@@ -92,13 +86,21 @@ fn thin(file: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(spec.to_bytes())
 }
 
-/// Bytes at a multiple of 8.
-fn words(bytes: Vec<u8>) -> (Vec<u64>, usize) {
-    let mut words = vec![0u64; bytes.len().div_ceil(8)];
-    bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(&bytes);
-    (words, bytes.len())
+/// Bytes at a cache line, as those of a mapped file are.
+struct Lined {
+    bytes: Vec<u8>,
+    start: usize,
 }
 
-fn bytes((words, len): &(Vec<u64>, usize)) -> &[u8] {
-    &bytemuck::cast_slice(words)[..*len]
+impl Lined {
+    fn new(from: &[u8]) -> Self {
+        let mut bytes = vec![0; from.len() + 64];
+        let start = bytes.as_ptr().align_offset(64);
+        bytes[start..start + from.len()].copy_from_slice(from);
+        Lined { bytes, start }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..self.bytes.len() + self.start - 64]
+    }
 }

@@ -306,7 +306,7 @@ fn every_byte_of_a_file_has_one_place() {
 
     let names = entry(3);
     let gap = (names.offset + names.len) as usize;
-    assert!(gap % 64 != 0, "there is a gap");
+    assert!(!gap.is_multiple_of(64), "there is a gap");
     let mut between = file.clone();
     between[gap] = 1;
     let error = Error::Section { kind: section::CONTRACT, fault: "the bytes before it are not 0" };
@@ -323,6 +323,21 @@ fn one_operator([h, w, c]: [u32; 3], op: OpRecord) -> FileSpec {
     (spec.scratch_offset, spec.arena_len, spec.output) = (2 * len, 2 * len, 1);
     spec.input_channels.clear();
     spec
+}
+
+/// The one operator of `spec` so many times, one behind the other.
+fn in_a_row(spec: &FileSpec, times: u32) -> FileSpec {
+    let mut many = spec.clone();
+    let len = spec.tensors[1].offset;
+    for i in 1..times {
+        many.tensors.push(TensorRecord { offset: (i + 1) * len, first_op: i, last_op: i, ..spec.tensors[1] });
+        many.ops.push(OpRecord { input: i as u16, output: i as u16 + 1, ..spec.ops[0] });
+        many.tensors[i as usize].last_op = i;
+    }
+    let end = (times + 1) * len;
+    many.arena_len = end + spec.arena_len - spec.scratch_offset;
+    (many.scratch_offset, many.output) = (end, times as u16);
+    many
 }
 
 #[test]
@@ -349,6 +364,7 @@ fn work_is_limited() {
         assert_eq!(seen.is_ok(), good, "{rows} rows: {seen:?}");
     }
 
+    let shared = "the operators have weights checked that are 16 times as long as the data section";
     // One index that all operators of a large file would have gone through.
     let mut spec = one_operator([1, 1, 256], OpRecord::default());
     let (counts, columns) = (256u16.to_le_bytes().repeat(256), (0..=255).collect::<Vec<u8>>().repeat(256));
@@ -366,15 +382,18 @@ fn work_is_limited() {
         ..spec.ops[0]
     };
     assert!(load_and_run(&spec.to_bytes()).is_ok());
-    let mut many = spec.clone();
-    for i in 1..100 {
-        many.tensors.push(TensorRecord { offset: (i + 1) * 256, ..spec.tensors[1] });
-        many.ops.push(OpRecord { input: i as u16, output: i as u16 + 1, ..spec.ops[0] });
-        many.tensors[i as usize].last_op = i;
-        (many.tensors[i as usize + 1].first_op, many.tensors[i as usize + 1].last_op) = (i, i);
-    }
-    (many.scratch_offset, many.arena_len, many.output) = (101 * 256, 101 * 256, 100);
-    assert_eq!(fault(many), "the indices of all operators are longer than 16 times the data section");
+    // Nor one matrix of which half is zeros that fill up tiles, shared by all.
+    let mut dense = one_operator([1, 1, 258], OpRecord::default());
+    let tile = Packing::Mve.tile(op::LINEAR, encoding::DENSE);
+    (dense.packing, dense.data) = (Packing::Mve as u16, vec![0; tile.dense_len(258, 258) + 258 * 8]);
+    let weights_len = tile.dense_len(258, 258) as u32;
+    dense.ops[0] = OpRecord { code: op::LINEAR, weights_len, requant: weights_len, requant_len: 258, ..dense.ops[0] };
+    assert!(load_and_run(&dense.to_bytes()).is_ok());
+    assert!(load_and_run(&in_a_row(&dense, 100).to_bytes()).is_ok(), "of these few, many may share one");
+    assert_eq!(fault(in_a_row(&dense, 400)), shared);
+
+    let many = in_a_row(&spec, 100);
+    assert_eq!(fault(many), shared);
 }
 
 /// The largest number of records, each as laborious to check as it can be, is checked in a moment.
@@ -387,7 +406,8 @@ fn the_time_of_verification_is_limited() {
         let mut spec = one_operator([4096, 1, 1], op);
         let (tensor, op) = (spec.tensors[1], spec.ops[0]);
         let count = if cfg!(miri) { 3 } else { MAX_RECORDS as u32 };
-        (spec.tensors.truncate(1), spec.ops.clear());
+        spec.tensors.truncate(1);
+        spec.ops.clear();
         spec.tensors[0].offset = places[0];
         for i in 0..count - 1 {
             spec.tensors[i as usize].last_op = i;

@@ -91,3 +91,60 @@ fn the_page_states_the_codes() {
     assert!(limits.iter().all(|l| *l) && VERSION == 1 && MAX_PIXELS == 64 && CRC_START == 16, "see the page");
     assert_eq!(evenkeel_runtime::strips::MAX_STRIPS, 4096, "see the page");
 }
+
+/// What the page says that kernels may use as scratch.
+fn scratch(packing: Packing, op: &OpRecord, [_, in_w, c]: [usize; 3], [h, w, _]: [usize; 3], values: usize) -> usize {
+    let [kernel, stride, dilation] = [op.kernel, op.stride, op.dilation].map(|of| of.map(usize::from));
+    let up = usize::next_multiple_of;
+    let column = kernel[0] * kernel[1] * c;
+    let extent = |a: usize| (kernel[a] - 1) * dilation[a] + 1;
+    let width = || (w - 1) * stride[1] + extent(1);
+    match (op.code, packing) {
+        (op::CONV, Packing::Portable | Packing::Dsp) => 4 * up(column, 4),
+        (op::CONV, Packing::Mve) => 2 * up(column, 16),
+        (op::CONV, Packing::Sdot) => (h * w).min(64) * up(column, 64),
+        (op::CONV, Packing::Vnni) => {
+            let band = |n: usize| width() * c * ((n - 1) * stride[0] + extent(0)) + 64;
+            let direct = c % 4 == 0 || dilation[1] == 1 && (kernel[0] == 1 || kernel[1] * c % 4 == 0);
+            let gathered = if direct { 0 } else { 64 * up(column, 4) + 64 };
+            64 + up(4 * column.div_ceil(4), 64) + gathered + band(h).min(32768).max(band(1))
+        }
+        (op::DEPTHWISE, Packing::Vnni) => {
+            let n = kernel[0].div_ceil(4);
+            let pitch = if [4, 8, 16, 32].contains(&c) && stride[1] == 1 { c } else { up(c, 16) };
+            128 + 4 * n * (up(width() * pitch, 64) + 256)
+                + 256 * n * kernel[1] * c.div_ceil(64)
+                + 768 * c.div_ceil(64)
+                + up(c * in_w, 64)
+        }
+        (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && values % 4 != 0 => up(values, 4),
+        (op::LINEAR, Packing::Sdot) => up(values, 64),
+        (op::LINEAR, Packing::Vnni) => values + 64,
+        _ => 0,
+    }
+}
+
+#[test]
+fn the_page_states_the_scratch() {
+    let mut state = 1u64;
+    let mut below = |n: u64| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (1 + (state >> 33) % n) as usize
+    };
+    for _ in 0..2000 {
+        let (input, c) = ([below(20), below(20)], below(70));
+        let pair = |n: &mut dyn FnMut(u64) -> usize, most| [n(most) as u16, n(most) as u16];
+        let (kernel, stride, dilation) = (pair(&mut below, 9), pair(&mut below, 3), pair(&mut below, 3));
+        let output = [below(20), below(20), below(70)];
+        let encoding = below(2) as u8 - 1;
+        for code in op::CONV..=op::PAD {
+            let op = OpRecord { code, kernel, stride, dilation, encoding, ..OpRecord::default() };
+            let output = if code == op::DEPTHWISE { [output[0], output[1], c] } else { output };
+            for packing in Packing::ALL {
+                let input = [input[0], input[1], c];
+                let stated = scratch(packing, &op, input, output, input.iter().product());
+                assert_eq!(packing.scratch_len(&op, input, output), stated, "{packing:?} {op:?} {input:?} {output:?}");
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ use evenkeel::lower::{Extras, Lowered, Target, lower};
 use evenkeel::net::{Set, device};
 use evenkeel::quant::QGraph;
 use evenkeel::{chain, contract::InputNorm};
-use evenkeel_emulator::{Error as DeviceError, Job, find_firmware};
+use evenkeel_emulator::{Board, Error as DeviceError, Job, Outcome};
 use evenkeel_runtime::{Model, Session, kernels::Portable};
 use std::path::{Path, PathBuf};
 
@@ -81,9 +81,17 @@ impl Network {
     /// # Errors
     /// Names the layer that cannot be quantised or lowered.
     pub fn compile(&self, graph: &Graph, extras: &Extras) -> Result<(QGraph, Lowered)> {
-        let q = chain::quantised(graph, &self.set, &InputNorm::default(), &device("cpu")?)?;
+        let q = self.quantise(graph)?;
         let lowered = lower(&q, extras, Target::Portable)?;
         Ok((q, lowered))
+    }
+
+    /// The network, or a smaller one made of it, in int8, calibrated on the inputs.
+    ///
+    /// # Errors
+    /// Names the layer that cannot be quantised.
+    pub fn quantise(&self, graph: &Graph) -> Result<QGraph> {
+        chain::quantised(graph, &self.set, &InputNorm::default(), &device("cpu")?)
     }
 }
 
@@ -108,22 +116,25 @@ pub fn host(file: &[u8], inputs: &[i8]) -> Result<Vec<i8>> {
     Ok(outputs)
 }
 
-/// The same on the emulated Cortex-M4, with its own kernels. `None`, and a plain line, where there is no emulator or
-/// no firmware.
+/// The same on an emulated microcontroller, with its own kernels, and what it cost. `None`, and a plain line, where
+/// there is no emulator or no firmware.
 ///
 /// # Errors
 /// What the device says.
-pub fn on_device(file: &[u8], inputs: &[i8]) -> Result<Option<Vec<i8>>> {
-    let Some(firmware) = find_firmware() else {
-        println!("skipped: no firmware; build it with `cargo xtask firmware`");
+pub fn on_device(board: Board, file: &[u8], inputs: &[i8]) -> Result<Option<Outcome>> {
+    let Some(firmware) = board.find_firmware() else {
+        println!("skipped: no firmware for {board:?}; build it with `cargo xtask firmware`");
         return Ok(None);
     };
-    let job = Job { firmware: &firmware, model: file, inputs, labels: None, groups: None, portable: false };
+    let job = Job { board, firmware: &firmware, model: file, inputs, labels: None, groups: None, portable: false };
     match evenkeel_emulator::run(&job) {
         Err(e @ (DeviceError::NoQemu | DeviceError::NoFirmware(_))) => {
             println!("skipped: {e}");
             Ok(None)
         }
-        run => run.map(|outcome| Some(outcome.outputs)).map_err(Error::new),
+        run => run.map(Some).map_err(Error::new),
     }
 }
+
+/// The emulated microcontrollers, and what files are lowered for on them.
+pub const BOARDS: [(Board, Target); 2] = [(Board::Mps2An386, Target::CortexM4), (Board::Mps3An547, Target::CortexM55)];

@@ -1,10 +1,10 @@
 //! Networks of other tools: the int8 file says what the network says, and every machine says the same.
 
 use evenkeel::error::Result;
-use evenkeel::lower::Extras;
+use evenkeel::lower::{Extras, Target, lower};
 use evenkeel::net::set::classes;
 use evenkeel::quant::{quantise_input, simulate};
-use evenkeel_tests::{MLPERF_TINY, Network, TRAINED, host, on_device, shared_dir};
+use evenkeel_tests::{BOARDS, MLPERF_TINY, Network, TRAINED, host, on_device, shared_dir};
 
 /// The int8 inputs of some rows, one after another.
 fn inputs(network: &Network, q: &evenkeel::quant::QGraph, rows: usize) -> Vec<i8> {
@@ -32,17 +32,22 @@ fn int8_files_say_what_the_networks_say() -> Result<()> {
     Ok(())
 }
 
+/// Whatever the weights are packed for.
 #[test]
-fn the_device_gives_the_bytes_of_the_host() -> Result<()> {
+fn the_devices_give_the_bytes_of_the_host() -> Result<()> {
     let Some(shared) = shared_dir() else { return Ok(()) };
-    let trained = TRAINED.iter().map(|name| (Network::trained(&shared, name), 8));
+    let trained = TRAINED.iter().map(|name| (Network::trained(&shared, name), 6));
     let reference = MLPERF_TINY.iter().map(|name| (Network::mlperf_tiny(&shared, name), 1));
     for (network, rows) in trained.chain(reference) {
         let network = network?;
-        let (q, lowered) = network.compile(&network.graph, &Extras::default())?;
+        let q = network.quantise(&network.graph)?;
         let inputs = inputs(&network, &q, rows);
-        let Some(outputs) = on_device(&lowered.bytes, &inputs)? else { return Ok(()) };
-        assert_eq!(outputs, host(&lowered.bytes, &inputs)?, "{}", network.name);
+        let portable = host(&lower(&q, &Extras::default(), Target::Portable)?.bytes, &inputs)?;
+        for (board, target) in BOARDS {
+            let lowered = lower(&q, &Extras::default(), target)?;
+            let Some(outcome) = on_device(board, &lowered.bytes, &inputs)? else { continue };
+            assert_eq!(outcome.outputs, portable, "{} on {target}", network.name);
+        }
     }
     Ok(())
 }

@@ -1,204 +1,207 @@
-//! Measurements that end up in `benches/README.md`: each command prints the table as Markdown.
+//! `cargo xtask bench`: instructions, sizes and times of the reference networks and those of ../shared, in one go. Each
+//! table is printed as Markdown; `benches/README.md` holds a printed copy.
 
-use crate::firmware::{self, Firmware};
-use crate::setup;
-use crate::sh::{Result, cmd, output, root, run, shared, target};
-use serde_json::Value;
+use crate::networks::{self, BYTES, MODELS, reference};
+use crate::sh::{Result, cmd, output, shared, target};
+use crate::{aarch64, firmware, peers, setup};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// MLPerf Tiny networks and what CMSIS-NN needs on the same emulated core (instructions per inference).
-pub const MLPERF: &[(&str, u64)] = &[("kws", 7_842_088), ("vww", 24_710_857), ("ic", 29_869_260), ("ad", 579_258)];
+/// What an instruction count is of: how the file is compiled, and how it is run.
+struct Way {
+    name: &'static str,
+    target: &'static str,
+    run: &'static [&'static str],
+}
 
-/// The networks of ../shared/models and the data that belongs to each.
-pub const MODELS: &[(&str, &str)] = &[
-    ("har_cnn", "motionsense"),
-    ("har_cnn_bn", "motionsense"),
-    ("har_dscnn", "motionsense"),
-    ("ecg_resnet1d", "mitbih"),
-    ("face_resnet8", "fairface32"),
-    ("face_mbv2", "fairface32"),
+/// Instructions are counted in these ways.
+const WAYS: [Way; 5] = [
+    Way { name: "cortex-m4", target: "cortex-m4", run: &[] },
+    Way { name: "cortex-m55", target: "cortex-m55", run: &[] },
+    Way { name: "aarch64, no dotprod", target: "aarch64", run: &["--no-dotprod"] },
+    Way { name: "aarch64, dotprod", target: "aarch64", run: &["--no-i8mm"] },
+    Way { name: "aarch64, i8mm", target: "aarch64", run: &[] },
 ];
 
-/// Bytes to what the face networks take: (x/255 - 0.5) / 0.25.
-pub const BYTES: &[&str] = &["--scale", "0.003921569", "--mean", "0.5", "--std", "0.25"];
+/// The file of counts that the tests hold the kernels to.
+const BUDGET: &str = "benches/budget.json";
 
-struct Bench {
-    evenkeel: PathBuf,
-    firmware: Firmware,
-    dir: PathBuf,
-    shared: PathBuf,
+/// The `evenkeel` command, and a folder for its files.
+pub struct Bench {
+    pub evenkeel: PathBuf,
+    programs: Vec<(&'static str, PathBuf)>,
+    pub dir: PathBuf,
+    pub shared: PathBuf,
 }
 
 impl Bench {
-    fn new() -> Result<Self> {
+    /// Builds the command, the firmware and the program for AArch64.
+    pub fn new() -> Result<Self> {
         let shared = shared().ok_or("the models in ../shared (or EVENKEEL_DATA) are not there")?;
-        setup::emulator()?;
-        let firmware = firmware::build()?;
-        run(cmd("cargo").args(["build", "--locked", "--package", "evenkeel"]))?;
+        setup::all()?;
+        let mut programs = firmware::build()?;
+        programs.push((aarch64::VARIABLE, aarch64::build()?));
+        let evenkeel = peers::build_command()?;
         let dir = target().join("bench");
         std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-        Ok(Bench { evenkeel: target().join("debug/evenkeel"), firmware, dir, shared })
+        Ok(Bench { evenkeel, programs, dir, shared })
     }
 
     fn json(&self, args: &[&str]) -> Result<Value> {
-        let mut c = cmd(&self.evenkeel);
-        let text = output(c.envs(self.firmware.clone()).args(args).arg("--json"))?;
+        let text = output(cmd(&self.evenkeel).envs(self.programs.iter().cloned()).args(args).arg("--json"))?;
         serde_json::from_str(&text).map_err(|e| format!("{}: {e}", args.join(" ")))
     }
 
-    /// Compiles a network and counts its instructions with the portable kernels and the target's own.
-    fn count(&self, model: &Path, data: &Path, rows: &str, flags: &[&str]) -> Result<[Value; 2]> {
-        let name = model.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-        let (keel, model, data) = (text(&self.dir.join(format!("{name}.keel"))), text(model), text(data));
-        self.json(&[&["compile", &model, "--data", &data, "-o", &keel], flags].concat())?;
-        let bench = ["bench", &keel, "--target", "cortex-m4", "--data", &data, "--rows"];
-        Ok([self.json(&[&bench[..], &["1", "--portable"]].concat())?, self.json(&[&bench[..], &[rows]].concat())?])
+    /// A network as a file for a target: the int8 network where there is one, otherwise quantised from f32.
+    fn compile(&self, name: &str, target: &str, flags: &[&str]) -> Result<String> {
+        let keel = text(&self.dir.join(format!("{name}-{target}-{}.keel", flags.concat())));
+        let models = self.shared.join("models");
+        let base = ["-o", &keel, "--target", target];
+        match MODELS.iter().find(|m| m.0 == name) {
+            None => {
+                let model = text(&models.join(format!("mlperf_tiny/{name}_qdq.onnx")));
+                self.json(&[&["compile", &model], &base[..], flags].concat())?;
+            }
+            Some((_, data)) => {
+                let model = text(&models.join(format!("{name}.onnx")));
+                let data = text(&self.shared.join(format!("data/{data}.npz")));
+                let norm = if name.starts_with("face") { BYTES } else { &[] };
+                self.json(&[&["compile", &model, "--data", &data], &base[..], norm, flags].concat())?;
+            }
+        }
+        Ok(keel)
+    }
+
+    /// A network, compiled and run in one of the ways. Its output bytes are compared with the host's.
+    fn count(&self, name: &str, way: &Way, flags: &[&str]) -> Result<Value> {
+        let keel = self.compile(name, way.target, flags)?;
+        self.json(&[&["bench", &keel, "--target", way.target, "--rows", "2"], way.run].concat())
     }
 }
 
-fn text(p: &Path) -> String {
+/// A path as an argument.
+pub fn text(p: &Path) -> String {
     p.to_string_lossy().into_owned()
 }
 
-fn n(v: &Value) -> u64 {
+/// A number, 0 where there is none.
+pub fn n(v: &Value) -> u64 {
     v.as_u64().unwrap_or(0)
 }
 
-/// What a count may be off: SysTick ticks every 40 instructions, and a layer that falls back to the portable
-/// kernels spends some on finding out.
-const SLACK: u64 = 100;
-
-/// Layers that the target's kernels run slower than the portable ones.
-fn slower(portable: &Value, native: &Value) -> Vec<String> {
-    let layers = |v: &Value| v["layers"].as_array().cloned().unwrap_or_default();
-    layers(portable)
-        .iter()
-        .zip(&layers(native))
-        .filter(|(p, q)| n(&q["count"]) > n(&p["count"]) + SLACK)
-        .map(|(p, _)| p["name"].as_str().unwrap_or("").to_owned())
-        .collect()
-}
-
-/// Instructions per inference on the emulated Cortex-M4.
-pub fn counts() -> Result<()> {
+/// All tables. `--layers` prints the layers too, `--no-peers` leaves out the times on this host, `--accept` writes the
+/// counts on the emulated microcontrollers to the budget file.
+pub fn bench(flags: &[String]) -> Result<()> {
+    let has = |flag: &str| flags.iter().any(|f| f == flag);
+    if let Some(unknown) = flags.iter().find(|f| !["--layers", "--no-peers", "--accept"].contains(&f.as_str())) {
+        return Err(format!("bench has no flag `{unknown}`; it has --layers, --no-peers and --accept"));
+    }
     let b = Bench::new()?;
-    println!(
-        "\n| network | MACs | instructions | per MAC | portable kernels | CMSIS-NN | file | arena | equal inputs |"
-    );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    let mut late = Vec::new();
-    let mut row = |name: &str, [portable, native]: [Value; 2], cmsis: Option<u64>| {
-        let macs: u64 = native["layers"].as_array().into_iter().flatten().map(|l| n(&l["macs"])).sum();
-        let total = n(&native["total"]);
-        println!(
-            "| {name} | {macs} | {total} | {:.2} | {} | {} | {} | {} | {} |",
-            total as f64 / macs as f64,
-            n(&portable["total"]),
-            cmsis.map_or("–".into(), |c| format!("{c} ({:.2} ×)", c as f64 / total as f64)),
-            n(&native["bytes"]),
-            n(&native["arena"]),
-            n(&native["inferences"]),
-        );
-        late.extend(slower(&portable, &native).into_iter().map(|l| format!("{name}/{l}")));
-    };
-    for (name, cmsis) in MLPERF {
-        let model = b.shared.join(format!("models/mlperf_tiny/{name}_f32.onnx"));
-        let data = b.shared.join(format!("golden/mlperf_tiny/{name}_f32.npz"));
-        row(name, b.count(&model, &data, "4", &[])?, Some(*cmsis));
+    let dense = instructions(&b, "Instructions per inference", &[], networks::all(), has("--layers"))?;
+    let references = || networks::MLPERF.iter().map(|m| m.name);
+    let half = instructions(&b, "With the smaller half of all blocks zero", &["--blocks", "50%"], references(), false)?;
+    if has("--accept") {
+        accept(&dense, &half)?;
     }
-    for (name, data) in MODELS {
-        let model = b.shared.join(format!("models/{name}.onnx"));
-        let data = b.shared.join(format!("data/{data}.npz"));
-        let flags = if name.starts_with("face") { BYTES } else { &[] };
-        row(name, b.count(&model, &data, "200", flags)?, None);
+    sizes(&b, &dense)?;
+    if !has("--no-peers") {
+        println!("\n## Time on this host\n");
+        peers::peers(7)?;
     }
-    println!(
-        "\nlayers slower than with portable kernels: {}",
-        if late.is_empty() { "none".into() } else { late.join(", ") }
-    );
     Ok(())
 }
 
-/// Magnitude against the contract method over seeds on motionsense, at equal MACs.
-pub fn seeds(count: u64) -> Result<()> {
-    let b = Bench::new()?;
-    let contract = b.dir.join("seeds.toml");
-    let contract_text = "[fairness]\ngroups = [\"gender\"]\nmax_excess_drop = 0.03\n[budget]\nmacs = \"40%\"\n";
-    std::fs::write(&contract, contract_text).map_err(|e| format!("{}: {e}", contract.display()))?;
-    println!("\n| network | method | seeds | MACs | overall | worst group | max excess drop | verdicts |");
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    for model in ["har_cnn", "har_dscnn"] {
-        for method in ["magnitude", "contract"] {
-            let (mut overall, mut worst, mut psi, mut verdicts, mut macs) = (vec![], vec![], vec![], vec![], 0);
-            for seed in 0..count {
-                let keel = text(&b.dir.join(format!("{model}-{method}-{seed}.keel")));
-                let v = b.json_any(&[
-                    "prune",
-                    &text(&b.shared.join(format!("models/{model}.onnx"))),
-                    "--data",
-                    &text(&b.shared.join("data/motionsense.npz")),
-                    "--contract",
-                    &text(&contract),
-                    "-o",
-                    &keel,
-                    "--method",
-                    method,
-                    "--seed",
-                    &seed.to_string(),
-                    "--allow-unproven",
-                ])?;
-                overall.push(v["overall"]["int8"].as_f64().unwrap_or(f64::NAN));
-                worst.push(v["worst_group"]["int8"].as_f64().unwrap_or(f64::NAN));
-                let drops =
-                    v["groups"].as_array().into_iter().flatten().filter_map(|g| g["excess_drop"]["value"].as_f64());
-                psi.push(drops.fold(f64::NEG_INFINITY, f64::max));
-                verdicts.push(v["verdict"].as_str().unwrap_or("?").to_owned());
-                macs = n(&v["budget"]["macs"]["value"]);
-            }
-            println!(
-                "| {model} | {method} | {count} | {macs} | {} | {} | {} | {} |",
-                spread(&overall),
-                spread(&worst),
-                spread(&psi),
-                verdicts.join(" ")
-            );
+/// Counts per network, in the order of [`WAYS`].
+type Counts = Vec<(&'static str, Vec<Value>)>;
+
+fn instructions(
+    b: &Bench,
+    title: &str,
+    flags: &[&str],
+    names: impl Iterator<Item = &'static str>,
+    layers: bool,
+) -> Result<Counts> {
+    println!("\n## {title}\n");
+    print!("| network | MACs |");
+    WAYS.iter().for_each(|w| print!(" {} | per MAC |", w.name));
+    println!(" CMSIS-NN ÷ M4 | CMSIS-NN ÷ M55 |");
+    println!("| --- | ---: |{} ---: | ---: |", " ---: | ---: |".repeat(WAYS.len()));
+    let mut counts = Counts::new();
+    for name in names {
+        let runs = WAYS.iter().map(|way| b.count(name, way, flags)).collect::<Result<Vec<_>>>()?;
+        let macs = |v: &Value| v["layers"].as_array().into_iter().flatten().map(|l| n(&l["macs"])).sum::<u64>();
+        print!("| {name} | {} |", macs(&runs[0]));
+        for run in &runs {
+            print!(" {} | {:.3} |", n(&run["total"]), n(&run["total"]) as f64 / macs(run).max(1) as f64);
+        }
+        for i in 0..2 {
+            let ratio = reference(name).map(|r| r.cmsis_nn[i] as f64 / n(&runs[i]["total"]).max(1) as f64);
+            print!(" {} |", ratio.map_or_else(|| "–".into(), |r| format!("{r:.2}")));
+        }
+        println!();
+        counts.push((name, runs));
+    }
+    println!("\nOutput bytes of every run were equal to the host's portable kernels.");
+    if layers {
+        for (name, runs) in &counts {
+            per_layer(name, runs);
         }
     }
-    println!("\nint8 on the verdict split; mean ± half width of the 95 % t interval over seeds.");
+    Ok(counts)
+}
+
+/// Layers on the two emulated microcontrollers.
+fn per_layer(name: &str, runs: &[Value]) {
+    println!(
+        "\n### {name}\n\n| layer | operator | MACs | cortex-m4 | cortex-m55 |\n| --- | --- | ---: | ---: | ---: |"
+    );
+    let layers = |v: &Value| v["layers"].as_array().cloned().unwrap_or_default();
+    for (a, b) in layers(&runs[0]).iter().zip(&layers(&runs[1])) {
+        let word = |k: &str| a[k].as_str().unwrap_or("").to_owned();
+        println!("| {} | {} | {} | {} | {} |", word("name"), word("op"), n(&a["macs"]), n(&a["count"]), n(&b["count"]));
+    }
+}
+
+fn sizes(b: &Bench, dense: &Counts) -> Result<()> {
+    println!("\n## Bytes, packed for the Cortex-M4\n");
+    println!("| network | .keel | with half of the blocks zero | .tflite | .keel ÷ .tflite | arena | arena of TFLM |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for (name, runs) in dense {
+        let known = reference(name);
+        let half = match known {
+            Some(_) => {
+                let keel = b.compile(name, "cortex-m4", &["--blocks", "50%"])?;
+                std::fs::metadata(&keel).map_err(|e| format!("{keel}: {e}"))?.len().to_string()
+            }
+            None => "–".into(),
+        };
+        let (bytes, of) = (n(&runs[0]["bytes"]), |f: fn(&networks::Reference) -> u64| known.map(f));
+        let or_dash = |v: Option<u64>| v.map_or_else(|| "–".into(), |v| v.to_string());
+        let ratio = known.map_or_else(|| "–".into(), |r| format!("{:.2}", bytes as f64 / r.tflite as f64));
+        println!(
+            "| {name} | {bytes} | {half} | {} | {ratio} | {} | {} |",
+            or_dash(of(|r| r.tflite)),
+            n(&runs[0]["arena"]),
+            or_dash(of(|r| r.tflm_arena))
+        );
+    }
     Ok(())
 }
 
-impl Bench {
-    /// As [`Bench::json`], for commands that also say their verdict through the exit code.
-    fn json_any(&self, args: &[&str]) -> Result<Value> {
-        let out = cmd(&self.evenkeel)
-            .args(args)
-            .arg("--json")
-            .stderr(std::process::Stdio::inherit())
-            .output()
-            .map_err(|e| e.to_string())?;
-        serde_json::from_slice(&out.stdout).map_err(|e| format!("{}: {e}", args.join(" ")))
+/// Writes the counts on the microcontrollers to the budget file.
+fn accept(dense: &Counts, half: &Counts) -> Result<()> {
+    let mut budget = Map::new();
+    for (name, runs) in dense.iter().filter(|(name, _)| reference(name).is_some()) {
+        let halves = half.iter().find(|h| h.0 == *name).map(|h| &h.1);
+        let entry = |i: usize| {
+            let half = halves.map_or(0, |h| n(&h[i]["total"]));
+            json!({"dense": n(&runs[i]["total"]), "half_of_blocks": half})
+        };
+        budget.insert((*name).into(), json!({WAYS[0].name: entry(0), WAYS[1].name: entry(1)}));
     }
-}
-
-/// Quantiles of Student's t for 95 % two-sided intervals, by degrees of freedom from 1.
-const T95: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
-
-fn spread(v: &[f64]) -> String {
-    let n = v.len() as f64;
-    let mean = v.iter().sum::<f64>() / n;
-    if v.len() < 2 {
-        return format!("{mean:.4}");
-    }
-    let sd = (v.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-    let t = T95.get(v.len() - 2).copied().unwrap_or(1.96);
-    format!("{mean:.4} ± {:.4}", t * sd / n.sqrt())
-}
-
-/// The networks of ../shared through burn-candle.
-pub fn second_opinion() -> Result<()> {
-    let shared = shared().ok_or("the models in ../shared (or EVENKEEL_DATA) are not there")?;
-    let mut c = cmd("cargo");
-    c.current_dir(root().join("benches/burn-candle")).args(["run", "--release", "--locked", "--"]).arg(shared);
-    run(&mut c)
+    let path = crate::sh::root().join(BUDGET);
+    let text = serde_json::to_string_pretty(&Value::Object(budget)).map_err(|e| e.to_string())?;
+    std::fs::write(&path, text + "\n").map_err(|e| format!("{}: {e}", path.display()))?;
+    println!("\nwrote {BUDGET}");
+    Ok(())
 }

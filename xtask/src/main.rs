@@ -1,12 +1,15 @@
 //! `cargo xtask`: set-up, demo, tests, firmware, benches. Each command says what it does and installs what is
 //! missing, or prints the one command that does.
 
+mod aarch64;
 mod bench;
 mod demo;
 mod firmware;
+mod networks;
 mod peers;
 mod setup;
 mod sh;
+mod studies;
 mod test;
 
 use std::process::ExitCode;
@@ -17,8 +20,11 @@ cargo xtask <command>
   demo              set-up, then the whole chain on synthetic data: train, prune under a contract, verdict,
                     report, the firmware in the emulator with its monitor
   test              set-up, then formatting, lints, docs, and every test, emulated firmware included
-  firmware          builds the firmware of both emulated boards into target/firmware
-  bench             instructions of the MLPerf Tiny networks and the networks of ../shared on the emulated Cortex-M4
+  firmware          builds the firmware of both emulated boards and the program for AArch64 into target/firmware
+  aarch64           builds that program and runs the runtime's tests on three emulated AArch64 cores
+  bench [FLAGS]     instructions of the MLPerf Tiny networks and the networks of ../shared on emulated Cortex-M4,
+                    Cortex-M55 and AArch64 cores, sizes, and times on this host beside its peers. --layers: each layer
+                    too; --no-peers: no times; --accept: write the counts that tests hold kernels to
   seeds [N]         magnitude against the contract method on motionsense over N seeds (default 5)
   peers [ROUNDS]    time of one inference on this host against ONNX Runtime, LiteRT, tract and rten (default 7 rounds;
                     needs python3 and the registries of Python and Rust)
@@ -34,11 +40,12 @@ fn main() -> ExitCode {
     let done = match args.first().map(String::as_str) {
         Some("demo") => demo::demo(),
         Some("test") => test::test(),
-        Some("firmware") => firmware::build().map(drop),
-        Some("bench") => bench::counts(),
-        Some("seeds") => number(5).and_then(bench::seeds),
+        Some("firmware") => firmware::build().and_then(|_| aarch64::build()).map(drop),
+        Some("aarch64") => aarch64::setup().and_then(|()| aarch64::build()).and_then(|_| aarch64::test()),
+        Some("bench") => bench::bench(&args[1..]),
+        Some("seeds") => number(5).and_then(studies::seeds),
         Some("peers") => number(7).and_then(peers::peers),
-        Some("second-opinion") => bench::second_opinion(),
+        Some("second-opinion") => studies::second_opinion(),
         Some("fuzz") => number(10).and_then(test::fuzz),
         Some("deny") => test::deny(),
         Some("setup") => setup::all(),

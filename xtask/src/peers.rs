@@ -9,7 +9,9 @@ mod setup;
 mod table;
 mod worker;
 
+use crate::networks;
 use crate::sh::{Result, shared, target};
+pub use evenkeel::build as build_command;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use worker::Worker;
@@ -79,7 +81,7 @@ pub fn rows(rounds: u64) -> Result<Vec<Row>> {
     let program = evenkeel::build()?;
     let mut workers = setup::workers(&python);
     let mut rows = Vec::new();
-    for network in evenkeel::networks() {
+    for network in networks::all() {
         let keel = evenkeel::compile(&program, &shared, &dir, network);
         eprintln!("measuring {network}");
         rows.push(measure(network, &files, &program, keel, &mut workers, rounds.max(1)));

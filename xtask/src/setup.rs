@@ -15,7 +15,8 @@ pub enum Compiler {
 /// Everything that `test` and `demo` need.
 pub fn all() -> Result<()> {
     emulator()?;
-    BOARDS.iter().try_for_each(|board| compiler(board.target).map(drop))
+    BOARDS.iter().try_for_each(|board| compiler(board.target).map(drop))?;
+    crate::aarch64::setup()
 }
 
 /// Makes sure that there is a `qemu-system-arm`.
@@ -56,7 +57,7 @@ pub fn compiler(target: &str) -> Result<Compiler> {
     Ok(Compiler::Debian(linker))
 }
 
-fn apt(packages: &[&str]) -> Result<()> {
+pub fn apt(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     let root = output(cmd("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     let how = format!("apt-get update && apt-get install -y {list}");

@@ -1,7 +1,7 @@
 //! Every check of the project, and those that need more than a stable compiler.
 
 use crate::sh::{Result, cmd, has, root, run, shared};
-use crate::{firmware, setup};
+use crate::{aarch64, firmware, setup};
 
 /// Formatting, lints, docs, firmware, tests.
 pub fn test() -> Result<()> {
@@ -13,13 +13,14 @@ pub fn test() -> Result<()> {
     run(cmd("cargo").args(["fmt", "--all", "--check"]))?;
     run(cmd("cargo").args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cmd("cargo").args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    let firmware = firmware::build()?;
+    let mut programs = firmware::build()?;
+    programs.push((aarch64::VARIABLE, aarch64::build()?));
     let tests = if has("cargo-nextest", "--version") { &["nextest", "run"][..] } else { &["test"][..] };
-    run(cmd("cargo").args(tests).args(["--locked", "--workspace"]).envs(firmware))?;
+    run(cmd("cargo").args(tests).args(["--locked", "--workspace"]).envs(programs))?;
     if tests[0] == "nextest" {
         run(cmd("cargo").args(["test", "--locked", "--workspace", "--doc"]))?;
     }
-    Ok(())
+    aarch64::test()
 }
 
 /// Licences and bans.

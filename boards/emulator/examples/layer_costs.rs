@@ -1,5 +1,5 @@
-//! Instructions per multiplication of typical layers on the emulated Cortex-M4: with rows of weights, with those
-//! packed for the target, with every other tile stored, and with the portable kernels.
+//! Instructions per multiplication of typical layers on the emulated boards: weights packed for the board, all of them
+//! and half of the blocks, and the portable kernels on the portable packing.
 //!
 //! `cargo run -p evenkeel-emulator --example layer_costs`
 
@@ -7,15 +7,11 @@
 mod common;
 
 use common::{Random, Sample, Sliding, Window, add, linear, sliding};
-use evenkeel_emulator::{Error, Job, find_firmware, run};
+use evenkeel_emulator::{Board, Error, Job, run};
+use evenkeel_runtime::format::Packing;
 use evenkeel_runtime::format::pack::Form;
-use evenkeel_runtime::format::{Packing, op};
 
 fn main() -> Result<(), Error> {
-    let Some(firmware) = find_firmware() else {
-        println!("no firmware: build it with `cargo xtask firmware`");
-        return Ok(());
-    };
     let mut random = Random(0);
     let r = &mut random;
     let three = Window::of(3, 3).pad(1, 1);
@@ -32,8 +28,6 @@ fn main() -> Result<(), Error> {
         ("VWW pointwise 8 to 16 on 48x48", sliding(r, Sliding::Conv(16), [48, 48, 8], Window::of(1, 1))),
         ("VWW pointwise 128 to 128 on 6x6", sliding(r, Sliding::Conv(128), [6, 6, 128], Window::of(1, 1))),
         ("VWW depthwise 3x3x8 on 48x48", sliding(r, Sliding::Depthwise, [48, 48, 8], three)),
-        ("VWW depthwise 3x3x16 on 48x48/2", sliding(r, Sliding::Depthwise, [48, 48, 16], three.stride(2, 2))),
-        ("VWW depthwise 3x3x128 on 6x6", sliding(r, Sliding::Depthwise, [6, 6, 128], three)),
         ("AD linear 640 to 128", linear(r, 640, 128)),
         ("AD linear 8 to 128", linear(r, 8, 128)),
         ("linear 64 to 12", linear(r, 64, 12)),
@@ -41,22 +35,23 @@ fn main() -> Result<(), Error> {
         ("max pool 2x2 on 32x32x16", sliding(r, Sliding::MaxPool, [32, 32, 16], Window::of(2, 2).stride(2, 2))),
         ("mean 8x8x64", sliding(r, Sliding::AvgPool, [8, 8, 64], Window::of(8, 8))),
     ];
-    println!("{:34} {:>10} {:>10} {:>10} {:>10} {:>10}", "layer", "macs", "rows", "tiles", "half", "portable");
-    for (name, sample) in layers {
-        let inputs = random.values(sample.input_len);
-        let cost = |file: &[u8], portable| {
-            let job = Job { firmware: &firmware, model: file, inputs: &inputs, labels: None, groups: None, portable };
-            Ok::<_, Error>(run(&job)?.layers.last().copied().unwrap_or(0) as f64 / sample.macs as f64)
+    for (board, packing) in [(Board::Mps2An386, Packing::Dsp), (Board::Mps3An547, Packing::Mve)] {
+        let Some(firmware) = board.find_firmware() else {
+            println!("no firmware for {board:?}: build it with `cargo xtask firmware`");
+            continue;
         };
-        let (rows, portable) = (cost(&sample.file, false)?, cost(&sample.file, true)?);
-        let matrix = sample.spec.ops.last().is_some_and(|o| matches!(o.code, op::CONV | op::LINEAR));
-        let (tiles, half) = if matrix {
-            let form = |form| sample.packed(Packing::Dsp, form, |row, column| (row + column) % 2 == 0).file;
-            (cost(&form(Form::Dense), false)?, cost(&form(Form::Blocks), false)?)
-        } else {
-            (rows, rows)
-        };
-        println!("{name:34} {:>10} {rows:>10.3} {tiles:>10.3} {half:>10.3} {portable:>10.3}", sample.macs);
+        println!("{:34} {:>10} {:>8} {:>8} {:>8}", board.processor(), "macs", "dense", "blocks", "portable");
+        for (name, sample) in &layers {
+            let inputs = random.values(sample.input_len);
+            let cost = |sample: &Sample, portable| {
+                let job = Job { firmware: &firmware, portable, ..sample.job(board, &inputs) };
+                Ok::<_, Error>(run(&job)?.layers.last().copied().unwrap_or(0) as f64 / sample.macs as f64)
+            };
+            let dense = cost(&sample.packed(&mut random, packing, Form::Dense), false)?;
+            let blocks = cost(&sample.packed(&mut random, packing, Form::Blocks), false)?;
+            let portable = cost(sample, true)?;
+            println!("{name:34} {:>10} {dense:>8.3} {blocks:>8.3} {portable:>8.3}", sample.macs);
+        }
     }
     Ok(())
 }

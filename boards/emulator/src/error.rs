@@ -13,6 +13,15 @@ pub enum Error {
     /// The firmware has not been built.
     #[error("no firmware at {}: build it with `cargo xtask firmware`", .0.display())]
     NoFirmware(PathBuf),
+    /// There is no QEMU for programs of AArch64 on this machine.
+    #[error("qemu-aarch64 was not found: install it (Debian and Ubuntu: apt install qemu-user)")]
+    NoQemuUser,
+    /// The program for AArch64, or the plugin that counts, has not been built.
+    #[error("no {}: build it with `cargo xtask firmware`", .0.display())]
+    NoProgram(PathBuf),
+    /// What the program for AArch64 leaves behind is not that of the batch.
+    #[error("the program for AArch64: {0}; it and this tool are of different versions: build both anew")]
+    Counts(&'static str),
     /// The file given as firmware is none of ours.
     #[error("{} is not this project's firmware ({reason}): build it with `cargo xtask firmware`", path.display())]
     Firmware {

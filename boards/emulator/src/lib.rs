@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytemuck::{Pod, pod_read_unaligned};
 use evenkeel_runtime::monitor::GroupState;
 
+pub mod aarch64;
 mod batch;
 mod board;
 mod error;
@@ -115,8 +116,13 @@ fn emulate(board: Board, folder: &Path) -> Result<Option<ExitStatus>, Error> {
     command.args(["-kernel", "firmware.elf", "-device", &device]).current_dir(folder);
     // The firmware's semihosting console is QEMU's standard output.
     command.stdin(Stdio::null()).stdout(file("log.bin")?).stderr(file("qemu.txt")?);
+    run_to_end(&mut command, Error::NoQemu)
+}
+
+/// Runs an emulator; `None` when it had to be stopped, `missing` when there is none.
+fn run_to_end(command: &mut Command, missing: Error) -> Result<Option<ExitStatus>, Error> {
     let child = match command.spawn() {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoQemu),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(missing),
         spawned => spawned.map_err(Error::io("starting QEMU"))?,
     };
     let mut emulator = Emulator(child);

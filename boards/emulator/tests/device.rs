@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{Random, device, host, linear};
-use evenkeel_emulator::{Error, Job, image, run};
+use evenkeel_emulator::{Board, Error, Job, image, run};
 use evenkeel_runtime::monitor::{GroupState, Monitor, plan};
 
 const CLASSES: usize = 5;
@@ -17,6 +17,10 @@ fn class(output: &[i8]) -> u8 {
 
 #[test]
 fn the_monitor_on_the_device_counts_as_on_the_host_and_says_who_fell() {
+    Board::ALL.into_iter().for_each(monitor_on);
+}
+
+fn monitor_on(board: Board) {
     let mut random = Random(5);
     let mut sample = linear(&mut random, 12, CLASSES);
     let groups = ["gender=female", "gender=male"];
@@ -38,7 +42,7 @@ fn the_monitor_on_the_device_counts_as_on_the_host_and_says_who_fell() {
         })
         .collect();
 
-    let job = Job { labels: Some(&labels), groups: Some(&group), ..sample.job(&inputs) };
+    let job = Job { labels: Some(&labels), groups: Some(&group), ..sample.job(board, &inputs) };
     let Some(outcome) = device(&job) else { return };
     let outcome = outcome.expect("a run");
     assert_eq!(outcome.outputs, outputs);
@@ -59,7 +63,7 @@ fn the_monitor_on_the_device_counts_as_on_the_host_and_says_who_fell() {
     let said: Vec<_> = outcome.log.iter().filter(|line| line.contains("alarm: group")).collect();
     assert_eq!(said.len(), alarms);
     assert!(alarms > 0 && said.iter().all(|line| line.starts_with("warn") && line.contains("gender=male")));
-    assert!(outcome.log[0].contains("kernels cortex-m4"), "{:?}", outcome.log);
+    assert!(outcome.log[0].contains(&format!("kernels {}", board.processor())), "{:?}", outcome.log);
     assert!(outcome.log.last().is_some_and(|line| line.contains("100 inferences")), "{:?}", outcome.log);
 }
 
@@ -71,7 +75,7 @@ fn a_group_that_the_monitor_does_not_have_ends_the_run_and_the_log_says_why() {
     sample.spec.monitor = Some((plan::head(1, 1000.0, 8).expect("a plan"), floors));
     sample.file = sample.spec.to_bytes();
     let inputs = random.values(4);
-    match device(&Job { labels: Some(&[0]), groups: Some(&[3]), ..sample.job(&inputs) }) {
+    match device(&Job { labels: Some(&[0]), groups: Some(&[3]), ..sample.job(Board::Mps2An386, &inputs) }) {
         Some(Err(e @ Error::Ended { .. })) => assert!(e.to_string().contains("no group 3"), "{e}"),
         Some(other) => panic!("{other:?}"),
         None => {}
@@ -81,7 +85,7 @@ fn a_group_that_the_monitor_does_not_have_ends_the_run_and_the_log_says_why() {
 #[test]
 fn what_is_missing_is_named() {
     let sample = linear(&mut Random(7), 4, 2);
-    let job = Job { firmware: Path::new("/nowhere/mps2-an386.elf"), ..sample.job(&[0; 8]) };
+    let job = Job { firmware: Path::new("/nowhere/mps2-an386.elf"), ..sample.job(Board::Mps2An386, &[0; 8]) };
     let said = |job: &Job| run(job).expect_err("nothing to run").to_string();
     assert!(said(&job).contains("cargo xtask firmware"));
     assert!(said(&Job { inputs: &[0; 6], ..job }).contains("input length 4"));

@@ -1,11 +1,11 @@
-//! `evenkeel bench`: time on this host, or instructions on an emulated microcontroller.
+//! `evenkeel bench`: time on this host, or instructions on an emulated device.
 
 use super::{Target, firmware, print_json, thousands};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use evenkeel::chain;
 use evenkeel::error::{Context, Error, Result};
-use evenkeel_emulator::{Board, Job};
+use evenkeel_emulator::{Board, Job, aarch64};
 use evenkeel_runtime::cast::MappedFile;
 use evenkeel_runtime::kernels::{Native, Portable};
 use evenkeel_runtime::preprocess::quantise_input;
@@ -37,6 +37,12 @@ pub struct Bench {
     /// Use the portable kernels instead of the target's own
     #[arg(long)]
     portable: bool,
+    /// On aarch64: a core without matrix products (SMMLA), as a Cortex-A76
+    #[arg(long)]
+    no_i8mm: bool,
+    /// On aarch64: a core without dot products (SDOT) too, as a Cortex-A53
+    #[arg(long)]
+    no_dotprod: bool,
     /// Seed of the random inputs
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -50,9 +56,10 @@ impl Bench {
         let file = MappedFile::open(&self.model).at(&self.model)?;
         let model = chain::open(file.bytes(), &self.model)?;
         let inputs = self.inputs(&model)?;
-        let mut out = match self.target.board() {
-            None => host(&model, &inputs, self.portable)?,
-            Some(board) => self.emulated(board, &model, file.bytes(), &inputs)?,
+        let mut out = match (self.target, self.target.board()) {
+            (_, Some(board)) => self.emulated(board, &model, file.bytes(), &inputs)?,
+            (Target::Aarch64, None) => self.counted(&model, file.bytes(), &inputs)?,
+            (_, None) => host(&model, &inputs, self.portable)?,
         };
         out["arena"] = json!(model.arena_len());
         out["bytes"] = json!(model.file_len());
@@ -81,15 +88,7 @@ impl Bench {
         let portable = self.portable;
         let job = Job { board, firmware: &firmware, model: bytes, inputs, labels: None, groups: None, portable };
         let outcome = evenkeel_emulator::run(&job).map_err(Error::new)?;
-        let host = host_outputs(model, inputs)?;
-        if outcome.outputs != host {
-            let width = model.output().elements();
-            let row = outcome.outputs.chunks(width).zip(host.chunks(width)).take_while(|(a, b)| a == b).count();
-            return Err(Error::new(format!(
-                "the emulated device gives other bytes than this host, first at input {row}"
-            ))
-            .help("please report this: it breaks the promise of bit-exactness"));
-        }
+        same_outputs(model, inputs, &outcome.outputs)?;
         let n = outcome.inferences.max(1) as u64;
         Ok(json!({
             "target": board.processor(), "unit": "instructions", "total": outcome.total_instructions / n,
@@ -98,6 +97,40 @@ impl Bench {
             "layers": layers(model, |i| outcome.layers[i] / n),
         }))
     }
+
+    /// Instructions on an emulated AArch64 core.
+    fn counted(&self, model: &Model, bytes: &[u8], inputs: &[i8]) -> Result<Value> {
+        let program = aarch64::find_program().ok_or_else(|| {
+            Error::new("the program for AArch64 is not built")
+                .help("run `cargo xtask firmware`, or set EVENKEEL_AARCH64")
+        })?;
+        let core = match (self.no_dotprod, self.no_i8mm) {
+            (true, _) => aarch64::Core::CortexA53,
+            (false, true) => aarch64::Core::CortexA76,
+            (false, false) => aarch64::Core::Max,
+        };
+        let job = aarch64::Job { program: &program, core, model: bytes, inputs, portable: self.portable };
+        let outcome = aarch64::run(&job).map_err(Error::new)?;
+        same_outputs(model, inputs, &outcome.outputs)?;
+        let n = outcome.inferences.max(1) as u64;
+        Ok(json!({
+            "target": format!("aarch64 ({})", core.name()), "unit": "instructions",
+            "total": outcome.total_instructions / n, "kernels": if self.portable { "portable" } else { "aarch64" },
+            "inferences": n, "equal_bytes": true, "layers": layers(model, |i| outcome.layers[i] / n),
+        }))
+    }
+}
+
+/// An error where an emulated device's outputs are not this host's.
+fn same_outputs(model: &Model, inputs: &[i8], outputs: &[i8]) -> Result<()> {
+    let host = host_outputs(model, inputs)?;
+    if outputs == host {
+        return Ok(());
+    }
+    let width = model.output().elements();
+    let row = outputs.chunks(width).zip(host.chunks(width)).take_while(|(a, b)| a == b).count();
+    Err(Error::new(format!("the emulated device gives other bytes than this host, first at input {row}"))
+        .help("please report this: it breaks the promise of bit-exactness"))
 }
 
 fn layers(model: &Model, count: impl Fn(usize) -> u64) -> Value {

@@ -21,6 +21,7 @@ mod keygen;
 mod monitor;
 mod patterns;
 mod prune;
+mod repack;
 mod report;
 mod run;
 mod sign;
@@ -55,6 +56,7 @@ enum Command {
     Patterns(patterns::Patterns),
     Prune(prune::Prune),
     Compile(compile::Compile),
+    Repack(repack::Repack),
     Verify(verify::Verify),
     Run(run::Run),
     Bench(bench::Bench),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Compile(c) => c.run().map(done),
+            Command::Repack(c) => c.run().map(done),
             Command::Verify(c) => c.run(),
             Command::Run(c) => c.run().map(done),
             Command::Bench(c) => c.run().map(done),
@@ -122,13 +125,15 @@ enum Target {
     CortexM4,
     /// The emulated Cortex-M55 with Helium; likewise
     CortexM55,
+    /// An emulated AArch64 core (bench only); likewise
+    Aarch64,
 }
 
 impl Target {
-    /// The board that is emulated; `None` on this machine.
+    /// The board that is emulated, of a microcontroller.
     fn board(self) -> Option<Board> {
         match self {
-            Target::Host => None,
+            Target::Host | Target::Aarch64 => None,
             Target::CortexM4 => Some(Board::Mps2An386),
             Target::CortexM55 => Some(Board::Mps3An547),
         }

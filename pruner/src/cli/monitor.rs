@@ -94,9 +94,13 @@ impl Simulate {
         let model = chain::open(file.bytes(), &self.model)?;
         let stream = self.stream(&model)?;
         let (states, total) = host(&model, &stream)?;
-        let log = match self.target.board() {
-            None => Vec::new(),
-            Some(board) => self.emulated(board, file.bytes(), &stream, &states)?,
+        let log = match (self.target, self.target.board()) {
+            (_, Some(board)) => self.emulated(board, file.bytes(), &stream, &states)?,
+            (Target::Aarch64, None) => {
+                return Err(Error::new("the monitor is not simulated on aarch64")
+                    .help("take --target host: it counts the same"));
+            }
+            (_, None) => Vec::new(),
         };
         self.print(&model, &states, total, &log)
     }
@@ -208,6 +212,8 @@ fn host(model: &Model, stream: &Stream) -> Result<(Vec<GroupState>, u32)> {
     let Some((head, floors)) = model.monitor() else { return Err(Error::new("the file configures no monitor")) };
     let mut states = vec![GroupState::default(); floors.len()];
     let mut monitor = Detector::new(head, floors, &mut states).context("monitor")?;
+    let packed = chain::packed_for_host(model)?;
+    let model = &Model::from_bytes(packed.bytes()).context("packed for this host")?;
     let mut arena = chain::arena(model);
     let mut session = Session::new(model, bytemuck::cast_slice_mut(&mut arena)).context("session")?;
     for ((x, &label), &group) in stream.inputs.chunks(model.input().elements()).zip(&stream.labels).zip(&stream.groups)

@@ -23,12 +23,13 @@ pub use extras::{Certificate, Extras, Floor, GroupCertificate, MonitorPlan};
 pub use forms::Forms;
 pub use target::Target;
 
+use crate::aligned::AlignedBytes;
 use crate::error::{Context, Error, Result};
 use crate::quant::{QGraph, QNode, QOp, QWeights};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::pack::{Packed, fold_offset};
 use evenkeel_runtime::format::{FileSpec, OpRecord, Requant};
-use program::of_quantised;
+use program::{Item, of_quantised};
 use skeleton::{Skeleton, skeleton};
 
 /// A lowered network.
@@ -63,11 +64,11 @@ pub fn lower(q: &QGraph, extras: &Extras, target: Target) -> Result<Lowered> {
 /// # Errors
 /// As [`lower`].
 pub fn lower_as(q: &QGraph, extras: &Extras, target: Target, forms: Forms) -> Result<Lowered> {
-    let packed = |node| forms::packed(q, node, target, forms);
-    let packed: Vec<Option<Packed>> = q.nodes.iter().map(packed).collect::<Result<_>>()?;
-    let stored: Vec<_> = packed.iter().map(|p| forms::stored(p.as_ref())).collect();
-    let items = of_quantised(q, &stored);
-    let Skeleton { mut spec, program, data_len, .. } = skeleton(&items, q.output, q.input_norm.len(), extras, target)?;
+    let laid_out = |items: &[Item]| skeleton(items, q.output, q.input_norm.len(), extras, target);
+    let arena = |stored: &[_]| laid_out(&of_quantised(q, stored)).map(|s| s.spec.arena_len);
+    let packed = forms::all(q, target, forms, arena)?;
+    let items = of_quantised(q, &forms::sizes(&packed));
+    let Skeleton { mut spec, program, data_len, .. } = laid_out(&items)?;
     spec.input_channels.clone_from(&q.input_norm);
     spec.input_rounding = q.input_rounding;
     spec.data = vec![0; data_len];
@@ -156,11 +157,8 @@ fn put(data: &mut [u8], offset: u32, len: usize, bytes: &[u8]) -> Result<()> {
 
 /// Reads the file back with the runtime's own reader, and counts its multiply-accumulates.
 fn verify(bytes: &[u8]) -> Result<u64> {
-    // The allocator need not align bytes to 4; one of four starts does.
-    let mut copy = vec![0; bytes.len() + 4];
-    let start = copy.as_ptr().addr().next_multiple_of(4) - copy.as_ptr().addr();
-    copy[start..start + bytes.len()].copy_from_slice(bytes);
-    let model = Model::from_bytes(&copy[start..start + bytes.len()])
+    let copy = AlignedBytes::new(bytes);
+    let model = Model::from_bytes(copy.bytes())
         .map_err(|e| Error::new(format!("the runtime refuses the lowered file: {e}")))?;
     Ok((0..model.ops().len()).map(|i| model.macs(i)).sum())
 }

@@ -40,7 +40,7 @@ pub(super) fn skeleton(
             .help(format!("the format holds 1 to {} operations", MAX_RECORDS - 1)));
     }
     let program = program(items, output, target.saves_ram());
-    let mut data = DataLayout { len: 0, weight_align: target.weight_align() };
+    let mut data = DataLayout { len: 0, weight_align: target.packing().weights_align() };
     let mut spec = FileSpec { packing: target.packing() as u16, ..FileSpec::default() };
     // All fit: there are no more tensors than items.
     spec.output = program.tensor(output).unwrap_or_default() as u16;

@@ -52,15 +52,6 @@ impl Target {
     pub fn saves_ram(self) -> bool {
         !matches!(self, Target::Aarch64 | Target::X86_64)
     }
-
-    /// Where weights begin in the data section: at a multiple of a vector.
-    pub fn weight_align(self) -> usize {
-        match self {
-            Target::Portable | Target::CortexM4 => 4,
-            Target::CortexM55 => 16,
-            Target::Aarch64 | Target::X86_64 => 64,
-        }
-    }
 }
 
 impl fmt::Display for Target {

@@ -59,8 +59,8 @@ mod tests {
 
     #[test]
     fn both_ways_agree() {
-        let bytes: std::vec::Vec<u8> = (0..1000u32).map(|i| (i * i >> 3) as u8).collect();
-        for len in 0..bytes.len() {
+        let bytes: std::vec::Vec<u8> = (0..1000u32).map(|i| ((i * i) >> 3) as u8).collect();
+        for len in (0..bytes.len()).step_by(if cfg!(miri) { 97 } else { 1 }) {
             assert_eq!(crc32(&bytes[..len]), by_table(&bytes[..len]));
         }
     }

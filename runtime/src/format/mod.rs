@@ -25,7 +25,7 @@ pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::Model;
 pub use records::*;
 #[cfg(feature = "write")]
-pub use repack::repack;
+pub use repack::{repack, repack_model};
 pub use repair::repair;
 #[cfg(feature = "write")]
 pub use write::{FileSpec, Names};

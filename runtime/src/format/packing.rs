@@ -127,6 +127,10 @@ impl Packing {
             (op::LINEAR, Packing::Vnni) => values.saturating_add(64),
             // The vector, filled up to whole words.
             (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && values % 4 != 0 => up_to(values, 4),
+            // The vector, filled up to whole blocks.
+            (op::LINEAR, Packing::Mve) if matches!(op.encoding, encoding::BLOCKS8 | encoding::BLOCKS16) => {
+                up_to(values, 16)
+            }
             (op::CONV, Packing::Vnni) => {
                 ConvScratch::new(wide(op.kernel), wide(op.stride), wide(op.dilation), input[2], output[1])
                     .len(output[0])

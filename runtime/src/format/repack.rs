@@ -21,7 +21,18 @@ use crate::strips::scratch_len;
 /// # Errors
 /// Those of [`Model::from_bytes`], and [`Error::Op`] for weights that do not have the form that was chosen.
 pub fn repack(bytes: &[u8], packing: Packing, choose: impl Fn(&OpRecord, f64) -> Form) -> Result<Vec<u8>, Error> {
-    let model = Model::from_bytes(bytes)?;
+    repack_model(&Model::from_bytes(bytes)?, packing, choose)
+}
+
+/// [`repack`] of a model that is open already.
+///
+/// # Errors
+/// [`Error::Op`] for weights that do not have the form that was chosen.
+pub fn repack_model(
+    model: &Model,
+    packing: Packing,
+    choose: impl Fn(&OpRecord, f64) -> Form,
+) -> Result<Vec<u8>, Error> {
     let (mut data, mut ops) = (Data { bytes: Vec::new() }, Vec::new());
     let mut scratch = 0;
     for (i, op) in model.ops.iter().enumerate() {
@@ -29,7 +40,7 @@ pub fn repack(bytes: &[u8], packing: Packing, choose: impl Fn(&OpRecord, f64) ->
         let mut new = *op;
         let mut requant = model.requant(op).to_vec();
         if matches!(op.code, op::CONV | op::LINEAR) {
-            let (weights, taps) = matrix(&model, op).ok_or(wrong("its weights cannot be read"))?;
+            let (weights, taps) = matrix(model, op).ok_or(wrong("its weights cannot be read"))?;
             unfold_offset(model.packing, &weights, taps, &mut requant);
             fold_offset(packing, &weights, taps, &mut requant);
             let form = choose(op, density(&weights, taps, packing.tile(op.code, encoding::BLOCKS8)));
@@ -56,7 +67,7 @@ pub fn repack(bytes: &[u8], packing: Packing, choose: impl Fn(&OpRecord, f64) ->
         packing: packing as u16,
         ops,
         data: data.bytes,
-        ..FileSpec::from(&model)
+        ..FileSpec::from(model)
     };
     Ok(file.to_bytes())
 }

@@ -89,12 +89,9 @@ pub(super) fn sections<'a>(
         } else {
             check_crc(record.crc, content)?;
         }
-        match found.get_mut(record.kind as usize).filter(|_| record.kind != 0) {
-            Some(slot) => {
-                if slot.replace(content).is_some() {
-                    return wrong("listed twice");
-                }
-            }
+        match found.get(record.kind as usize).filter(|_| record.kind != 0) {
+            Some(None) => found[record.kind as usize] = Some(content),
+            Some(Some(_)) => return wrong("listed twice"),
             // Later files may add sections; they say which of these a reader may not skip.
             None if record.flags & section::MANDATORY != 0 => {
                 return wrong("unknown to this runtime, and the file says that it must not be skipped");

@@ -10,15 +10,15 @@ use crate::strips::{is_windowed, scratch_len};
 /// Largest extent of a dilated kernel: with it, no window arithmetic of a kernel overflows 32 bits.
 const MAX_EXTENT: u64 = u16::MAX as u64;
 
-/// How often the data section may be read through as indices of weights.
-const MAX_INDEX_USE: u64 = 16;
+/// How often the data section may be gone through as indices of weights and ends of matrices.
+const MAX_CHECKED: u64 = 16;
 
 /// Most windows of an axis that may begin in the padding: verification goes through them.
 const MAX_IN_PADDING: i64 = 4096;
 
 /// Each operator by itself, and the sum of their work.
 pub(super) fn operators(model: &Model) -> Result<(), Error> {
-    let (mut total, mut index) = (0u64, 0u64);
+    let (mut total, mut checked) = (0u64, 0u64);
     let scratch = (model.header.arena_len - model.header.scratch_offset) as usize;
     for (i, op) in model.ops.iter().enumerate() {
         let wrong = |fault| Error::Op { op: i, fault };
@@ -26,10 +26,10 @@ pub(super) fn operators(model: &Model) -> Result<(), Error> {
         let (x, y) = (tensor(op.input)?, tensor(op.output)?);
         let b = second(op).map(tensor).transpose()?;
         shapes(op, x, b, y).map_err(wrong)?;
-        // Operators may share weights, but a file cannot have the same index gone through again and again.
-        index += op.index_len as u64;
-        if index > MAX_INDEX_USE * model.data.len() as u64 {
-            return Err(wrong("the indices of all operators are longer than 16 times the data section"));
+        // Operators may share weights, but a file cannot have the same bytes gone through again and again.
+        checked = checked.saturating_add(weights::checked_bytes(model, op, x));
+        if checked > MAX_CHECKED * model.data.len() as u64 {
+            return Err(wrong("the operators have weights checked that are 16 times as long as the data section"));
         }
         content(model, op, x, y).map_err(wrong)?;
         if scratch_len(model.packing, op, x, y) > scratch {

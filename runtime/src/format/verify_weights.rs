@@ -35,17 +35,29 @@ fn exponentials(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'
     }
 }
 
-fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static str> {
-    let wrong_length = Err("the number of weights does not follow from the shapes");
+/// Taps of an output.
+fn taps(op: &OpRecord, x: &TensorRecord) -> usize {
     // Wide enough: kernels have at most 2^16 taps a side, the arena 2^30 bytes; products saturate.
     let window = op.kernel[0] as usize * op.kernel[1] as usize;
-    let outputs = op.out_channels as usize;
-    let taps = match op.code {
+    match op.code {
         op::CONV => window.saturating_mul(x.c as usize),
         op::GROUPED_CONV => window.saturating_mul((x.c / op.groups as u32) as usize),
         op::DEPTHWISE => window,
         _ => x.elements(),
-    };
+    }
+}
+
+/// Bytes of the data section that [`check`] goes through; several operators may share them.
+pub(super) fn checked_bytes(model: &Model, op: &OpRecord, x: &TensorRecord) -> u64 {
+    let tile = model.packing.tile(op.code, op.encoding);
+    let filled = matches!(op.code, op::CONV | op::LINEAR) && !taps(op, x).is_multiple_of(tile.step);
+    let ends = if filled { (op.out_channels as u64).next_multiple_of(tile.rows as u64) * tile.step as u64 } else { 0 };
+    op.index_len as u64 + if op.encoding == encoding::DENSE { ends } else { 0 }
+}
+
+fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static str> {
+    let wrong_length = Err("the number of weights does not follow from the shapes");
+    let (outputs, taps) = (op.out_channels as usize, taps(op, x));
     let tile = model.packing.tile(op.code, op.encoding);
     let (weights_len, index_len) = (op.weights_len as usize, op.index_len as usize);
     match op.encoding {

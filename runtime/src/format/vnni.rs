@@ -5,14 +5,14 @@ const LINE: usize = 64;
 /// Input rows with their padding are prepared in bands of about this many bytes, which stay in the first cache
 /// while all weights pass over them.
 const BAND: usize = 32 << 10;
-/// Pixels whose columns are gathered at a time.
-pub(crate) const GATHERED: usize = 64;
+/// Bytes of a piece of a tile of taps: three words.
+const PIECE: usize = 12;
 
-/// The scratch of a convolution: offsets of the taps' tiles, gathered columns, a band of input rows.
+/// The scratch of a convolution: offsets of the taps' tiles, or pieces of them, and a band of input rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvScratch {
-    /// Bytes of a gathered column; 0 where tiles of taps are read from the band directly.
-    pub column: usize,
+    /// Whether the four values of each tile of taps lie beside each other.
+    pub direct: bool,
     /// Pixels of a row of the band.
     pub width: usize,
     /// Bytes of a row of the band.
@@ -21,6 +21,8 @@ pub(crate) struct ConvScratch {
     pub extent: usize,
     /// Tiles of taps.
     pub across: usize,
+    /// Runs of values that lie beside each other.
+    runs: usize,
     stride: usize,
 }
 
@@ -35,28 +37,35 @@ impl ConvScratch {
     ) -> Self {
         let taps = kernel[0].saturating_mul(kernel[1]).saturating_mul(channels);
         let extent = |a: usize| kernel[a].saturating_sub(1).saturating_mul(dilation[a]).saturating_add(1);
-        let run = kernel[1].saturating_mul(channels);
-        // Four taps in a row are four bytes in a row, wherever a tile of taps begins.
-        let direct = channels.is_multiple_of(4) || dilation[1] == 1 && (kernel[0] == 1 || run.is_multiple_of(4));
+        let (runs, run) = match dilation[1] {
+            1 => (kernel[0], kernel[1].saturating_mul(channels)),
+            _ => (kernel[0].saturating_mul(kernel[1]), channels),
+        };
         let width = out_width.saturating_sub(1).saturating_mul(stride[1]).saturating_add(extent(1));
         ConvScratch {
-            column: if direct { 0 } else { up_to(taps, 4) },
+            direct: runs == 1 || run.is_multiple_of(4),
             width,
             row: width.saturating_mul(channels),
             extent: extent(0),
             across: taps.div_ceil(4),
+            runs,
             stride: stride[0],
         }
     }
 
-    /// Bytes of the offsets.
+    /// Bytes of the offsets, and one more.
     pub fn offsets(&self) -> usize {
-        up_to(self.across.saturating_mul(4), LINE)
+        up_to(self.across.saturating_add(1).saturating_mul(4), LINE)
     }
 
-    /// Bytes of the gathered columns.
-    pub fn columns(&self) -> usize {
-        if self.column == 0 { 0 } else { up_to(self.column.saturating_mul(GATHERED), LINE).saturating_add(LINE) }
+    /// Pieces of all tiles: one more where one run ends and another begins.
+    pub fn most_pieces(&self) -> usize {
+        if self.direct { 0 } else { self.across.saturating_add(self.runs) }
+    }
+
+    /// Bytes of all pieces, and of those of stored tiles.
+    pub fn pieces(&self) -> usize {
+        up_to(self.most_pieces().saturating_mul(2 * PIECE), LINE)
     }
 
     /// Bytes of a band of so many output rows.
@@ -74,7 +83,7 @@ impl ConvScratch {
     /// All of it, for so many output rows.
     pub fn len(&self, rows: usize) -> usize {
         let band = self.band(rows.max(1)).min(BAND).max(self.band(1));
-        [LINE, self.offsets(), self.columns(), band].iter().fold(0, |sum: usize, n| sum.saturating_add(*n))
+        [LINE, self.offsets(), self.pieces(), band].iter().fold(0, |sum: usize, n| sum.saturating_add(*n))
     }
 }
 

@@ -10,28 +10,29 @@
 
 #![allow(unsafe_code)]
 
-use super::{Geometry, Kernels, Layer, Portable, Weights};
+use super::{AddParams, Geometry, Kernels, Layer, Portable, Weights};
 use crate::format::Packing;
 
-/// From the sums in r0, r2, r4, r6 and in r8, r10, r12, lr to vectors of results in q0 and q1: the records at
-/// `$records`, the zero point and the shift in registers, the range of values in q6 and q7.
+/// From the sums in r0, r2, r4, r6 and in r8, r10, r12, lr to vectors of results in q0 and q1: records at
+/// `$records`, the range of values in q6 and q7. `$load` loads the zero point and the shift to r0 and r2.
 macro_rules! requantise_pair {
-    ($records:literal, $zero:literal, $shift:literal) => {
+    ($records:literal, $load:literal) => {
         concat!(
             "vmov q0[2], q0[0], r0, r4\n",
             "vmov q0[3], q0[1], r2, r6\n",
             "vmov q1[2], q1[0], r8, r12\n",
             "vmov q1[3], q1[1], r10, lr\n",
+            concat!($load, "\n"),
             concat!("vld20.32 {{q2, q3}}, [", $records, "]\n"),
             concat!("vld21.32 {{q2, q3}}, [", $records, "]!\n"),
             "vadd.i32 q0, q0, q2\n",
             "vadd.i32 q1, q1, q2\n",
-            concat!("vshl.s32 q0, ", $shift, "\n"),
-            concat!("vshl.s32 q1, ", $shift, "\n"),
+            "vshl.s32 q0, r2\n",
+            "vshl.s32 q1, r2\n",
             "vrmulh.s32 q0, q0, q3\n",
             "vrmulh.s32 q1, q1, q3\n",
-            concat!("vadd.i32 q0, q0, ", $zero, "\n"),
-            concat!("vadd.i32 q1, q1, ", $zero, "\n"),
+            "vadd.i32 q0, q0, r0\n",
+            "vadd.i32 q1, q1, r0\n",
             "vmax.s32 q0, q0, q6\n",
             "vmax.s32 q1, q1, q6\n",
             "vmin.s32 q0, q0, q7\n",
@@ -40,10 +41,14 @@ macro_rules! requantise_pair {
     };
 }
 
+mod blocks;
 mod columns;
 mod conv;
 mod depthwise;
+mod elementwise;
 mod linear;
+
+use blocks::Stored;
 
 /// The Helium kernel set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +61,9 @@ impl Kernels for Helium {
     fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
         let done = match (l.packing, l.weights) {
             (Packing::Mve, Weights::Dense(weights)) => conv::conv(g, l, weights, x, y, scratch),
+            (Packing::Mve, Weights::Blocks { counts, columns, tiles }) => {
+                blocks::conv(g, l, &Stored { counts, columns, tiles }, x, y, scratch)
+            }
             _ => None,
         };
         if done.is_none() {
@@ -72,11 +80,30 @@ impl Kernels for Helium {
     fn linear(l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
         let done = match (l.packing, l.weights) {
             (Packing::Mve, Weights::Dense(weights)) => linear::linear(l, weights, x, y),
+            (Packing::Mve, Weights::Blocks { counts, columns, tiles }) => {
+                blocks::linear(l, &Stored { counts, columns, tiles }, x, y, scratch)
+            }
             _ => None,
         };
         if done.is_none() {
             Portable::linear(l, x, y, scratch);
         }
+    }
+
+    fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) {
+        elementwise::add(p, a, b, y);
+    }
+
+    fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) {
+        elementwise::add_onto(p, a, y);
+    }
+
+    fn lut(table: &[i8; 256], x: &[i8], y: &mut [i8]) {
+        elementwise::lut(table, x, y);
+    }
+
+    fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
+        elementwise::max_pool(g, x, y);
     }
 }
 

@@ -118,7 +118,7 @@ pub struct MulParams {
 pub trait Kernels {
     /// The name that logs and benches print.
     const NAME: &'static str;
-    /// The packings that it runs.
+    /// The packings that it runs; the last is the one that it is made for.
     const PACKINGS: &'static [Packing];
 
     /// Convolution over all channels.

@@ -49,7 +49,13 @@ pub fn load_and_run(file: &[u8]) -> Result<Vec<i8>, Error> {
     let _ = (model.contract(), model.certificate(), model.monitor(), model.macs(0), model.macs(usize::MAX));
     let output = run::<Portable>(&model)?;
     if Native::PACKINGS.contains(&model.packing()) {
-        assert_eq!(run::<Native>(&model)?, output);
+        assert!(
+            run::<Native>(&model)? == output,
+            "{} differs in {:?}: {:#?}",
+            Native::NAME,
+            model.packing(),
+            model.ops()
+        );
     }
     Ok(output)
 }

@@ -1,15 +1,10 @@
 //! Evenkeel's own part: the command, the files, and a turn.
 
 use super::worker::pinned;
-use crate::bench::{BYTES, MLPERF, MODELS};
+use crate::networks::{BYTES, MODELS};
 use crate::sh::{Result, cmd, output, run, target};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-
-/// All networks of the comparison.
-pub fn networks() -> impl Iterator<Item = &'static str> {
-    MLPERF.iter().map(|m| m.0).chain(MODELS.iter().map(|m| m.0))
-}
 
 /// Runtime and command as in a release build, beside dependencies that are optimised in any case: a release build of
 /// those, the training framework among them, would take many minutes and change nothing that is measured.

@@ -1,6 +1,6 @@
 //! The files that the peers run, as `benches/peers/prepare.py` writes them.
 
-use super::{DTYPES, evenkeel};
+use super::DTYPES;
 use crate::sh::{Result, cmd, output, root};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub fn prepare(python: &Path, shared: &Path, dir: &Path) -> Result<Files> {
         .map(|l| serde_json::from_str(l).map_err(|e| format!("benches/peers/prepare.py: {e}: {l}")))
         .collect::<Result<_>>()?;
     let mut files = Files::new();
-    for network in evenkeel::networks() {
+    for network in crate::networks::all() {
         for dtype in DTYPES {
             let line = lines.iter().find(|l| l["network"] == network && l["dtype"] == *dtype);
             files.extend(line.map(|l| ((network, *dtype), l.clone())));

@@ -1,9 +1,7 @@
 //! The comparison as Markdown.
 
 use super::{Contender, DTYPES, PEERS, Row};
-
-/// Bytes of the int8 .tflite files that MLPerf Tiny publishes.
-const PUBLISHED: &[(&str, u64)] = &[("kws", 53_936), ("vww", 333_288), ("ic", 98_496), ("ad", 276_976)];
+use crate::networks::reference;
 
 /// Prints times, then sizes, then who was absent and why.
 pub fn print(rows: &[Row], rounds: u64, cpu: Option<u32>) {
@@ -57,7 +55,7 @@ fn sizes(rows: &[Row]) {
     println!("| --- | ---: | ---: | ---: | ---: |");
     for row in rows {
         let of = |k: &str| row.bytes.get(k).map_or_else(|| "–".into(), u64::to_string);
-        let published = PUBLISHED.iter().find(|p| p.0 == row.network).map_or_else(|| "–".into(), |p| p.1.to_string());
+        let published = reference(row.network).map_or_else(|| "–".into(), |r| r.tflite.to_string());
         println!("| {} | {} | {} | {published} | {} |", row.network, of("keel"), of("tflite"), of("onnx"));
     }
 }

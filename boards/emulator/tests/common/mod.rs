@@ -6,8 +6,9 @@ use std::path::Path;
 use bytemuck::bytes_of;
 use evenkeel_emulator::{Board, Error, Job, Outcome, run};
 use evenkeel_runtime::format::pack::{Form, pack};
-use evenkeel_runtime::format::{FileSpec, OpRecord, Packing, Requant, TensorRecord, encoding, op};
+use evenkeel_runtime::format::{FileSpec, OpRecord, Packing, Requant, TensorRecord, Tile, encoding, op};
 use evenkeel_runtime::kernels::Portable;
+use evenkeel_runtime::strips::scratch_len;
 use evenkeel_runtime::{Model, Session};
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
@@ -57,48 +58,80 @@ pub fn host(sample: &Sample, inputs: &[i8]) -> Vec<i8> {
 }
 
 impl Sample {
+    /// The same operator with its weights packed for a target class. For a form that leaves weights out, about half of
+    /// them become zero first.
+    pub fn packed(&self, random: &mut Random, packing: Packing, form: Form) -> Sample {
+        self.packed_with(packing, form, |weights, taps, tile| leave_out(random, weights, taps, tile, form))
+    }
+
+    /// The same operator in blocks, of which those become zero that `zero` (row and column of tiles) chooses.
+    pub fn blocks(&self, packing: Packing, zero: impl Fn(usize, usize) -> bool) -> Sample {
+        self.packed_with(packing, Form::Blocks, |weights, taps, tile| {
+            for (i, w) in weights.iter_mut().enumerate() {
+                if zero(i / taps / tile.rows, i % taps / tile.step) {
+                    *w = 0;
+                }
+            }
+        })
+    }
+
+    fn packed_with(&self, packing: Packing, form: Form, leave_out: impl FnOnce(&mut [i8], usize, Tile)) -> Sample {
+        let mut spec = self.spec.clone();
+        spec.packing = packing as u16;
+        let record = spec.ops.last_mut().expect("an operator");
+        let [x, y] = [record.input, record.output].map(|i| spec.tensors[i as usize]);
+        if matches!(record.code, op::CONV | op::LINEAR) {
+            let outputs = record.out_channels as usize;
+            let taps = record.weights_len as usize / outputs;
+            let (weights, rest) = spec.data.split_at(record.weights_len as usize);
+            let requant = &rest[record.requant as usize - weights.len()..];
+            let mut weights: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
+            leave_out(&mut weights, taps, packing.tile(record.code, encoding::BLOCKS8));
+            let packed = pack(&weights, taps, packing, record.code, form).expect("a matrix of this form");
+            let mut data: Vec<u8> = packed.weights.iter().map(|&w| w as u8).collect();
+            record.encoding = packed.encoding;
+            record.weights_len = data.len() as u32;
+            data.resize(data.len().next_multiple_of(4), 0);
+            record.index = data.len() as u32;
+            record.index_len = packed.index.len() as u32;
+            data.extend(&packed.index);
+            data.resize(data.len().next_multiple_of(4), 0);
+            record.requant = data.len() as u32;
+            data.extend(requant);
+            spec.data = data;
+        }
+        spec.arena_len =
+            spec.scratch_offset + scratch_len(packing, spec.ops.last().expect("an operator"), &x, &y) as u32;
+        let name = format!("{} {packing:?} {form:?}", self.name);
+        Sample { name, file: spec.to_bytes(), spec, ..*self }
+    }
+
     /// A job with these inputs; [`device`] knows the firmware.
     pub fn job<'a>(&'a self, board: Board, inputs: &'a [i8]) -> Job<'a> {
         Job { board, firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
     }
 }
 
-impl Sample {
-    /// The same convolution or linear operator in another packing; with [`Form::Blocks`] `zero` chooses the tiles
-    /// (row, column) that become zero.
-    pub fn packed(&self, packing: Packing, form: Form, mut zero: impl FnMut(usize, usize) -> bool) -> Sample {
-        let mut spec = self.spec.clone();
-        let (input, output) = (spec.tensors[0], spec.tensors[spec.output as usize]);
-        let record = spec.ops.last_mut().expect("an operator");
-        let outputs = record.out_channels as usize;
-        let taps = record.weights_len as usize / outputs;
-        let mut weights: Vec<i8> = spec.data[..record.weights_len as usize].iter().map(|&w| w as i8).collect();
-        if form == Form::Blocks {
-            let tile = packing.tile(record.code, encoding::BLOCKS8);
-            let [down, across] = tile.count(outputs, taps);
-            let zeros: Vec<bool> = (0..down * across).map(|i| zero(i / across, i % across)).collect();
+/// Sets weights to zero so that the matrix has the form.
+fn leave_out(random: &mut Random, weights: &mut [i8], taps: usize, tile: Tile, form: Form) {
+    match form {
+        Form::Dense => {}
+        Form::Blocks => {
+            let across = taps.div_ceil(tile.step);
+            let kept: Vec<bool> =
+                (0..weights.len().div_ceil(taps * tile.rows) * across).map(|_| random.int(0, 1) == 0).collect();
             for (i, w) in weights.iter_mut().enumerate() {
-                if zeros[i / taps / tile.rows * across + i % taps / tile.step] {
+                if !kept[i / taps / tile.rows * across + i % taps / tile.step] {
                     *w = 0;
                 }
             }
         }
-        let packed = pack(&weights, taps, packing, record.code, form).expect(&self.name);
-        let requant = spec.data[record.requant as usize..].to_vec();
-        spec.data = packed.weights.iter().map(|&w| w as u8).collect();
-        record.encoding = packed.encoding;
-        record.weights_len = spec.data.len() as u32;
-        record.index = spec.data.len() as u32;
-        record.index_len = packed.index.len() as u32;
-        spec.data.extend(packed.index);
-        spec.data.resize(spec.data.len().next_multiple_of(4), 0);
-        record.requant = spec.data.len() as u32;
-        spec.data.extend(requant);
-        spec.packing = packing as u16;
-        let scratch = packing.scratch_len(record, input.shape(), output.shape());
-        spec.arena_len = spec.scratch_offset + scratch.next_multiple_of(4) as u32;
-        let name = format!("{} {} {form:?}", self.name, packing.name());
-        Sample { name, file: spec.to_bytes(), spec, ..*self }
+        Form::TwoOfFour => {
+            for four in weights.chunks_mut(taps).flat_map(|row| row.chunks_mut(4)) {
+                let first = random.int(0, 3) as usize;
+                four.iter_mut().enumerate().filter(|(i, _)| (i + 4 - first) % 4 > 1).for_each(|(_, w)| *w = 0);
+            }
+        }
     }
 }
 
@@ -267,7 +300,9 @@ fn sample(
     }
     record.output = inputs.len() as u16;
     record.weights_len = weights as u32;
-    spec.data = random.values(weights).iter().map(|&w| w as u8).collect();
+    // Kernels may tell weights without -128 from others: half of the samples have none.
+    let least = if random.int(0, 1) == 0 { i8::MIN } else { -127 };
+    spec.data = random.values(weights).iter().map(|&w| w.max(least) as u8).collect();
     spec.data.resize(weights.next_multiple_of(4), 0);
     record.requant = spec.data.len() as u32;
     record.requant_len = requants as u32;

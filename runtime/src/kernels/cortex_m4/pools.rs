@@ -39,7 +39,7 @@ pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
 #[inline(never)]
 pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i8]) -> Option<()> {
     let channels = g.output[2];
-    if channels < 4 || g.dilation[1] == 0 || g.kernel[0].checked_mul(g.kernel[1])? > MAX_TAPS {
+    if channels < 4 || g.kernel[0].checked_mul(g.kernel[1])? > MAX_TAPS {
         return None;
     }
     for (position, y) in y.chunks_exact_mut(channels).enumerate() {
@@ -53,9 +53,7 @@ pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i
             for row in rows.clone() {
                 // One tap after the other; dilated ones lie further apart.
                 let taps = x.get(window.at(row, columns.start).wrapping_add(channel)..)?;
-                for tap in taps.chunks(channels * g.dilation[1]).take(columns.len()) {
-                    add4(&mut sums, u32::from_le_bytes(tap.first_chunk()?.map(|v: i8| v as u8)));
-                }
+                add_taps(&mut sums, taps, channels * g.dilation[1], columns.len())?;
             }
             let [even, odd] = sums;
             let values = [even as i16, odd as i16, (even >> 16) as i16, (odd >> 16) as i16];
@@ -73,14 +71,29 @@ pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i
     Some(())
 }
 
-/// Adds bytes 0 and 2 of a word to the halves of the first sum, bytes 1 and 3 to those of the second.
+/// Of `count` words, `step` bytes apart: adds bytes 0 and 2 to the halves of the first sum, bytes 1 and 3 to those
+/// of the second. `None` when they do not lie in `x`.
 #[inline(always)]
-fn add4(sums: &mut [u32; 2], word: u32) {
-    let [even, odd] = sums;
-    // SAFETY: two instructions on registers, which every target with DSP instructions has.
-    unsafe {
-        asm!("sxtab16 {even}, {even}, {word}", "sxtab16 {odd}, {odd}, {word}, ror #8",
-            word = in(reg) word, even = inout(reg) *even, odd = inout(reg) *odd,
-            options(pure, nomem, nostack, preserves_flags));
+fn add_taps(sums: &mut [u32; 2], x: &[i8], step: usize, count: usize) -> Option<()> {
+    let Some(last) = count.checked_sub(1) else { return Some(()) };
+    if last.checked_mul(step)?.checked_add(4)? > x.len() {
+        return None;
     }
+    let [even, odd] = sums;
+    // SAFETY: the last of the words, of which there is at least one, ends in `x`.
+    unsafe {
+        asm!(
+            "2:",
+            "ldr {word}, [{x}]",
+            "add {x}, {x}, {step}",
+            "sxtab16 {even}, {even}, {word}",
+            "sxtab16 {odd}, {odd}, {word}, ror #8",
+            "subs {count}, {count}, #1",
+            "bne 2b",
+            x = inout(reg) x.as_ptr() => _, step = in(reg) step, count = inout(reg) count => _,
+            word = out(reg) _, even = inout(reg) *even, odd = inout(reg) *odd,
+            options(readonly, nostack),
+        );
+    }
+    Some(())
 }

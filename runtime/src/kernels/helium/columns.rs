@@ -22,11 +22,13 @@ pub struct Windows<'a> {
     row_start: usize,
 }
 
+/// Runs of bytes: how many, how long, and how far from each other they begin at both places.
 #[derive(Clone, Copy)]
 struct Runs {
     count: usize,
     len: usize,
-    step: usize,
+    from_step: usize,
+    to_step: usize,
 }
 
 impl<'a> Windows<'a> {
@@ -38,9 +40,9 @@ impl<'a> Windows<'a> {
         let len = kernel_w * channels;
         // Neighbouring taps of a row are neighbours in memory unless they are dilated.
         let runs = (g.dilation[1] == 1 || kernel_w == 1).then_some(if kernel_h == 1 || step == len {
-            Runs { count: 1, len: kernel_h * len, step }
+            Runs { count: 1, len: kernel_h * len, from_step: 0, to_step: 0 }
         } else {
-            Runs { count: kernel_h, len, step }
+            Runs { count: kernel_h, len, from_step: step, to_step: len }
         });
         let mut windows =
             Windows { g, x, zero, inside: [inside(g, 0), inside(g, 1)], runs, row: 0, column: 0, row_start: 0 };
@@ -63,6 +65,29 @@ impl<'a> Windows<'a> {
     where
         'a: 'b,
     {
+        self.take(to).unwrap_or(to)
+    }
+
+    /// As [`Windows::next`], with a `to` that is `len` bytes or longer than the `len` of a column; what is longer
+    /// is left as it is, and is part of the result.
+    #[inline(always)]
+    pub fn next_filled<'b>(&mut self, len: usize, to: &'b mut [i8]) -> &'b [i8]
+    where
+        'a: 'b,
+    {
+        match self.take(&mut to[..len]) {
+            Some(column) if to.len() == len => column,
+            Some(column) => {
+                copy(&mut to[..len], column);
+                to
+            }
+            None => to,
+        }
+    }
+
+    /// The next column where it lies in the input, else `None` and the column in `to`.
+    #[inline(always)]
+    fn take(&mut self, to: &mut [i8]) -> Option<&'a [i8]> {
         let g = self.g;
         if self.column == g.output[1] {
             self.begin_row(self.row + 1);
@@ -73,13 +98,13 @@ impl<'a> Windows<'a> {
             Some(runs) if self.inside[0].contains(&self.row) && self.inside[1].contains(&column) => {
                 let from = &self.x[self.row_start.wrapping_add(column * g.stride[1] * g.input[2])..];
                 if runs.count == 1 {
-                    return &from[..to.len()];
+                    return Some(&from[..to.len()]);
                 }
                 copy_runs(to, from, runs);
             }
             _ => self.gather(column, to),
         }
-        to
+        None
     }
 
     #[inline(never)]
@@ -92,15 +117,16 @@ impl<'a> Windows<'a> {
         let first_column = column * g.stride[1] + columns.start * g.dilation[1] - g.pad[1];
         let start = (first_row * width + first_column) * channels;
         let row_step = g.dilation[0] * width * channels;
-        let joined = g.dilation[1] == 1 || kernel_w == 1;
-        let (runs, run_len) = if joined { (1, columns.len() * channels) } else { (columns.len(), channels) };
         fill(to, self.zero);
-        for row in 0..rows.len() {
-            let to = &mut to[((rows.start + row) * kernel_w + columns.start) * channels..];
-            for run in 0..runs {
-                let from = start + row * row_step + run * g.dilation[1] * channels;
-                copy(&mut to[run * channels..][..run_len], &self.x[from..][..run_len]);
-            }
+        let to = &mut to[(rows.start * kernel_w + columns.start) * channels..];
+        let from = &self.x[start..];
+        let rows = Runs { count: rows.len(), len: channels, from_step: row_step, to_step: kernel_w * channels };
+        if g.dilation[1] == 1 || kernel_w == 1 {
+            copy_runs(to, from, Runs { len: columns.len() * channels, ..rows });
+            return;
+        }
+        for column in 0..columns.len() {
+            copy_runs(&mut to[column * channels..], &from[column * g.dilation[1] * channels..], rows);
         }
     }
 }
@@ -129,41 +155,41 @@ pub fn valid(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
 /// Copies bytes; both are equally long.
 #[inline(always)]
 fn copy(to: &mut [i8], from: &[i8]) {
-    copy_runs(to, from, Runs { count: 1, len: from.len(), step: 0 });
+    copy_runs(to, from, Runs { count: 1, len: from.len(), from_step: 0, to_step: 0 });
 }
 
-/// Copies runs of bytes from their places to one behind the other, which fills `to`. The length of a run is not zero.
+/// Copies runs of bytes; there is at least one, and they are not empty.
 #[inline(always)]
 fn copy_runs(to: &mut [i8], from: &[i8], runs: Runs) {
-    assert!(
-        to.len() == runs.count * runs.len && runs.count > 0 && from.len() >= (runs.count - 1) * runs.step + runs.len
-    );
+    let Runs { count, len, from_step, to_step } = runs;
+    assert!(count > 0 && len > 0 && from.len() >= (count - 1) * from_step + len);
+    assert!(to.len() >= (count - 1) * to_step + len);
     // SAFETY: the tail-predicated loop reads and writes exactly `len` bytes a run; the lengths have just been checked.
     unsafe {
         asm!(
             "2:",
-            "mov {run}, {from}",
+            "mov {read}, {from}",
+            "mov {write}, {to}",
             "dlstp.8 lr, {len}",
             "3:",
-            "vldrb.u8 q0, [{run}], #16",
-            "vstrb.8 q0, [{to}], #16",
+            "vldrb.u8 q0, [{read}], #16",
+            "vstrb.8 q0, [{write}], #16",
             "letp lr, 3b",
-            // The last store may have gone past the run.
-            "add {start}, {start}, {len}",
-            "mov {to}, {start}",
-            "add {from}, {from}, {step}",
+            "add {from}, {from}, {from_step}",
+            "add {to}, {to}, {to_step}",
             "subs {count}, {count}, #1",
             "bne 2b",
-            run = out(reg) _, from = inout(reg) from.as_ptr() => _, to = inout(reg) to.as_mut_ptr() => _,
-            start = inout(reg) to.as_mut_ptr() => _, len = in(reg) runs.len, step = in(reg) runs.step,
-            count = inout(reg) runs.count => _, out("lr") _, out("d0") _, out("d1") _, options(nostack),
+            read = out(reg) _, write = out(reg) _,
+            from = inout(reg) from.as_ptr() => _, to = inout(reg) to.as_mut_ptr() => _,
+            from_step = in(reg) from_step, to_step = in(reg) to_step, len = in(reg) len,
+            count = inout(reg) count => _, out("lr") _, out("d0") _, out("d1") _, options(nostack),
         );
     }
 }
 
 /// Sets bytes.
 #[inline(always)]
-fn fill(to: &mut [i8], value: i8) {
+pub fn fill(to: &mut [i8], value: i8) {
     // SAFETY: the tail-predicated loop writes exactly `len` bytes.
     unsafe {
         asm!(

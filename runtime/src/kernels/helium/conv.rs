@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 use bytemuck::cast_slice_mut;
 
 use super::columns::Windows;
-use super::in_reach;
+use super::{in_reach, linear};
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
 
@@ -71,19 +71,21 @@ pub fn conv(g: &Geometry, l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8], scr
             matrix.run([x, second], even / 2, &mut y[..even * out_c]);
         }
         if even < pixels {
-            let x = &x[even * k..];
-            matrix.run([x, x], 1, &mut y[even * out_c..]);
+            linear::linear(l, weights, x.get(even * k..)?.get(..k)?, &mut y[even * out_c..])?;
         }
         return Some(());
     }
     let (first, second) = cast_slice_mut::<u8, i8>(scratch).get_mut(..2 * k)?.split_at_mut(k);
     let mut windows = Windows::new(g, l.zero_in, x);
-    for y in y.chunks_mut(2 * out_c) {
-        let first = windows.next(first);
-        let second = if y.len() > out_c { windows.next(second) } else { first };
-        matrix.run([first, second], 1, y);
+    let mut pairs = y.chunks_exact_mut(2 * out_c);
+    for y in &mut pairs {
+        let columns = [windows.next(first), windows.next(second)];
+        matrix.run(columns, 1, y);
     }
-    Some(())
+    match pairs.into_remainder() {
+        [] => Some(()),
+        last => linear::linear(l, weights, windows.next(first), last),
+    }
 }
 
 /// The packed matrix of a layer, whose lengths have been checked.
@@ -125,21 +127,19 @@ impl<'a> Matrix<'a> {
         Some(Matrix { l, weights, k, out_c, tiles })
     }
 
-    /// Pairs of pixels. The values of the next one lie `2 k` bytes behind those of the last. Where `y` has room for
-    /// one pixel only, the second of a single pair is the first again.
+    /// Pairs of pixels; the values of the next one lie `2 k` bytes behind those of the last.
     #[inline(always)]
     fn run(&mut self, x: [&[i8]; 2], pairs: usize, y: &mut [i8]) {
         let (k, out_c) = (self.k, self.out_c);
-        let second = if y.len() > out_c { out_c } else { 0 };
         let reach = (2 * pairs - 2) * k + k;
         assert!(x[0].len() >= reach && x[1].len() >= reach);
-        assert!(y.len() == 2 * pairs * out_c || (pairs == 1 && y.len() == out_c));
+        assert!(pairs > 0 && y.len() == 2 * pairs * out_c);
         if out_c >= ROWS {
             let tail = self.k.div_ceil(STEP) * STEP - STEP;
             let tiles = &mut self.tiles;
             tiles.x = [x[0].as_ptr(), x[1].as_ptr()];
             tiles.tails = [x[0][tail..].as_ptr(), x[1][tail..].as_ptr()];
-            tiles.y = [y.as_mut_ptr(), y[second..].as_mut_ptr()];
+            tiles.y = [y.as_mut_ptr(), y[out_c..].as_mut_ptr()];
             tiles.pairs = pairs;
             // SAFETY: there are `k` values for each pixel; a record and `k` weights (filled up to whole tiles) for
             // each output of whole tiles; and room for `out_c` results at each of the pixels.
@@ -251,8 +251,7 @@ unsafe extern "C" fn tiles(tiles: &mut Tiles) {
         "cmp r1, r7",
         "bne.w 3b",
         "add r5, r5, #64",
-        "ldrd r1, r3, [r11, #24]", // zero point and shift
-        requantise_pair!("r9", "r1", "r3"),
+        requantise_pair!("r9", "ldrd r0, r2, [r11, #24]"),
         "ldrd r4, r6, [r11, #32]",
         "ldr r7, [r11, #40]",
         "vstrb.32 q0, [r4], #4",

@@ -173,18 +173,29 @@ impl Taps {
         let (rows, columns) = (valid(g, 0, row), valid(g, 1, column));
         let [kernel_h, kernel_w] = g.kernel;
         let [_, width, channels] = g.input;
-        let (mut inside, mut padded) = (0, rows.len() * columns.len());
-        self.inside = padded;
-        let mut w = 0;
-        for row in 0..kernel_h {
-            let mut x = row * g.dilation[0] * width * channels;
-            let on_input = rows.contains(&row);
-            for column in 0..kernel_w {
-                let to = if on_input && columns.contains(&column) { &mut inside } else { &mut padded };
-                self.list[*to] = TapOffsets { x: x as i32, w };
-                *to += 1;
-                x += g.dilation[1] * channels;
-                w += channels as i32;
+        let x_steps = [g.dilation[0] * width * channels, g.dilation[1] * channels];
+        let offsets = |row: usize, column: usize| TapOffsets {
+            x: (row * x_steps[0] + column * x_steps[1]) as i32,
+            w: ((row * kernel_w + column) * channels) as i32,
+        };
+        self.inside = rows.len() * columns.len();
+        let mut list = self.list[..self.all].iter_mut();
+        for row in rows.clone() {
+            for column in columns.clone() {
+                if let Some(to) = list.next() {
+                    *to = offsets(row, column);
+                }
+            }
+        }
+        if self.inside < self.all {
+            for row in 0..kernel_h {
+                for column in 0..kernel_w {
+                    if !(rows.contains(&row) && columns.contains(&column))
+                        && let Some(to) = list.next()
+                    {
+                        *to = offsets(row, column);
+                    }
+                }
             }
         }
     }

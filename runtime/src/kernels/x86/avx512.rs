@@ -50,6 +50,7 @@ impl Lanes for Zmm {
             _mm512_set1_epi32(unsafe { from.cast::<i32>().read_unaligned() })
         }
         fn xor(a: __m512i, b: __m512i) -> __m512i { _mm512_xor_si512(a, b) }
+        fn and(a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
         fn add(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
         fn sub(a: __m512i, b: __m512i) -> __m512i { _mm512_sub_epi32(a, b) }
         fn max8(a: __m512i, b: __m512i) -> __m512i { _mm512_max_epi8(a, b) }

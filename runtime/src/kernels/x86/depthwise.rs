@@ -79,26 +79,9 @@ impl<V: Lanes> Job<'_, V> {
     #[inline(always)]
     unsafe fn prepare(&self, weights: &[i8]) {
         let channels = self.g.output[2];
-        let [kernel_h, kernel_w] = self.g.kernel;
-        // The channels of several pixels, or of one.
-        let mut line = [0i8; 64];
-        let mut load = |row: usize, column: usize, first: usize| {
-            // SAFETY: 64 bytes of the line, or a vector of the weights.
-            unsafe {
-                if row >= kernel_h {
-                    return V::splat8(0);
-                }
-                let filter = &weights[(row * kernel_w + column) * channels..][..channels];
-                if !self.s.across_pixels {
-                    let rest = &filter[first..];
-                    return V::load_first(rest.as_ptr().cast(), rest.len().min(V::BYTES));
-                }
-                for pixel in line.chunks_exact_mut(channels) {
-                    pixel.copy_from_slice(filter);
-                }
-                V::load(line.as_ptr().cast())
-            }
-        };
+        let kernel_w = self.g.kernel[1];
+        // SAFETY: all planes. What lies to the left of the input is not written again.
+        unsafe { self.planes.write_bytes(self.l.zero_in as u8 ^ 0x80, self.s.planes()) };
         for block in 0..self.blocks() {
             let first = block * V::BYTES;
             self.order_requant(block);
@@ -108,7 +91,13 @@ impl<V: Lanes> Job<'_, V> {
                 let ones = V::splat8(-128);
                 for group in 0..self.s.groups {
                     for column in 0..kernel_w {
-                        let four = [0, 1, 2, 3].map(|i| load(group * 4 + i, column, first));
+                        let at = |i: usize| ((group * 4 + i) * kernel_w + column) * channels;
+                        let four = [
+                            self.taps(weights, at(0), first),
+                            self.taps(weights, at(1), first),
+                            self.taps(weights, at(2), first),
+                            self.taps(weights, at(3), first),
+                        ];
                         for (q, w) in V::interleave(four).into_iter().enumerate() {
                             V::store(self.filter(block, group * kernel_w + column).add(q * V::BYTES), w);
                             // Values are read as `x + 128`.
@@ -122,6 +111,29 @@ impl<V: Lanes> Job<'_, V> {
                     V::store(requant.add((8 + q) * V::BYTES), V::odd(mul));
                 }
             }
+        }
+    }
+
+    /// A vector of the weights of one tap, which begin at `start`: the channels from `first` on, or all of them again
+    /// and again; zeros past the last tap.
+    ///
+    /// # Safety
+    /// See [`Lanes`].
+    #[inline(always)]
+    unsafe fn taps(&self, weights: &[i8], start: usize, first: usize) -> V::V {
+        let channels = self.g.output[2];
+        // SAFETY: vectors of the line and of the filter.
+        unsafe {
+            let Some(filter) = weights.get(start..start + channels) else { return V::splat8(0) };
+            if !self.s.across_pixels {
+                let rest = &filter[first..];
+                return V::load_first(rest.as_ptr().cast(), rest.len().min(V::BYTES));
+            }
+            let mut line = [0i8; 64];
+            for pixel in line.chunks_exact_mut(channels) {
+                pixel.copy_from_slice(filter);
+            }
+            V::load(line.as_ptr().cast())
         }
     }
 
@@ -169,7 +181,6 @@ impl<V: Lanes> Job<'_, V> {
         // Pixels without gaps are one run.
         let (runs, run) = if s.pitch == channels { (1, inner * channels) } else { (inner, channels) };
         let (start, end) = (self.origin() + left * s.pitch, self.origin() + (left + inner) * s.pitch);
-        let zero = self.l.zero_in as u8 ^ 0x80;
         for group in 0..s.groups {
             let rows = [0, 1, 2, 3].map(|i| {
                 let tap = group * 4 + i;
@@ -184,27 +195,64 @@ impl<V: Lanes> Job<'_, V> {
                 let plane = self.planes.add(group * 4 * s.plane);
                 for i in 0..runs {
                     let to = plane.add(start + i * s.pitch);
-                    for at in (0..run).step_by(V::BYTES) {
-                        let n = run - at;
-                        let four = rows.map(|row| {
-                            let row: *const u8 = row.add(i * channels + at);
-                            let v = if n >= V::BYTES { V::load(row) } else { V::load_first(row, n) };
-                            V::xor(v, sign)
-                        });
-                        for (q, v) in V::interleave(four).into_iter().enumerate() {
-                            V::store(to.add(at + q * s.plane), v);
-                        }
+                    let rows = [0, 1, 2, 3].map(|r| rows[r].wrapping_add(i * channels));
+                    let mut at = 0;
+                    while at + V::BYTES <= run {
+                        let four = [
+                            V::xor(V::load(rows[0].add(at)), sign),
+                            V::xor(V::load(rows[1].add(at)), sign),
+                            V::xor(V::load(rows[2].add(at)), sign),
+                            V::xor(V::load(rows[3].add(at)), sign),
+                        ];
+                        self.store_planes(to.add(at), V::interleave(four));
+                        at += V::BYTES;
+                    }
+                    if at < run {
+                        let four = [
+                            V::xor(V::load_first(rows[0].add(at), run - at), sign),
+                            V::xor(V::load_first(rows[1].add(at), run - at), sign),
+                            V::xor(V::load_first(rows[2].add(at), run - at), sign),
+                            V::xor(V::load_first(rows[3].add(at), run - at), sign),
+                        ];
+                        self.store_planes(to.add(at), V::interleave(four));
                     }
                 }
-                // Last, as the vectors reach into the padding.
-                let whole = end + right * s.pitch;
-                for q in 0..4 {
-                    let plane = plane.add(q * s.plane);
-                    plane.write_bytes(zero, start);
-                    let first = end.saturating_sub(4 * q).next_multiple_of(16);
-                    plane.add(first).write_bytes(zero, whole.next_multiple_of(16).saturating_sub(first));
+                // The vectors reach into the padding to the right.
+                self.pad(plane, end, end + right * s.pitch);
+            }
+        }
+    }
+
+    /// Fills the planes with the zero point from byte `start` of the row, a multiple of 4, to `end` and on to the end
+    /// of the lane; up to a vector behind them is overwritten.
+    ///
+    /// # Safety
+    /// See [`Lanes`]; `plane` is the first of four planes of a group.
+    #[inline(always)]
+    unsafe fn pad(&self, plane: *mut u8, start: usize, end: usize) {
+        // SAFETY: the planes have room for the row and two vectors.
+        unsafe {
+            let zero = V::splat8((self.l.zero_in as u8 ^ 0x80) as i8);
+            for q in 0..4 {
+                let mut at = start.saturating_sub(4 * q).next_multiple_of(16);
+                while at < end {
+                    V::store(plane.add(q * self.s.plane + at), zero);
+                    at += V::BYTES;
                 }
             }
+        }
+    }
+
+    /// # Safety
+    /// See [`Lanes`]; there is room for a vector in each plane, from `to` in the first one.
+    #[inline(always)]
+    unsafe fn store_planes(&self, to: *mut u8, four: [V::V; 4]) {
+        // SAFETY: as this function's.
+        unsafe {
+            V::store(to, four[0]);
+            V::store(to.add(self.s.plane), four[1]);
+            V::store(to.add(2 * self.s.plane), four[2]);
+            V::store(to.add(3 * self.s.plane), four[3]);
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) trait Lanes {
     unsafe fn four(from: *const u8) -> Self::V;
     /// Bitwise exclusive or.
     unsafe fn xor(a: Self::V, b: Self::V) -> Self::V;
+    /// Bitwise and.
+    unsafe fn and(a: Self::V, b: Self::V) -> Self::V;
     /// 32-bit sums.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// 32-bit differences.

@@ -30,7 +30,7 @@ pub(super) unsafe fn linear<V: Lanes>(l: &Layer, x: &[i8], y: &mut [i8], scratch
                     let w = w.as_ptr().cast::<u8>().add(output / OUTPUTS * row);
                     let steps = Steps { w, row, count: across };
                     output += if y.len() - output > OUTPUTS && V::BYTES == TILE {
-                        rows::<V, 4>(l, &shared, x, &steps, |i| i, output, y)
+                        rows::<V, 4, 4>(l, &shared, x, &steps, |i| i, output, y)
                     } else {
                         one::<V>(l, &shared, x, &steps, |i| i, output, y)
                     };
@@ -103,9 +103,9 @@ unsafe fn one<V: Lanes>(
     // SAFETY: as this function's.
     unsafe {
         if V::BYTES == TILE {
-            rows::<V, 1>(l, shared, x, steps, column, output, y)
+            rows::<V, 1, 4>(l, shared, x, steps, column, output, y)
         } else {
-            rows::<V, 2>(l, shared, x, steps, column, output, y)
+            rows::<V, 2, 4>(l, shared, x, steps, column, output, y)
         }
     }
 }
@@ -116,7 +116,7 @@ unsafe fn one<V: Lanes>(
 /// See [`Lanes`]. `x` has four bytes for each column, and there are `steps.count` tiles in each row of tiles that has
 /// an output.
 #[inline(always)]
-unsafe fn rows<V: Lanes, const R: usize>(
+unsafe fn rows<V: Lanes, const R: usize, const SUMS: usize>(
     l: &Layer,
     shared: &Shared<V>,
     x: *const u8,
@@ -125,8 +125,6 @@ unsafe fn rows<V: Lanes, const R: usize>(
     output: usize,
     y: &mut [i8],
 ) -> usize {
-    /// Sums of an output, so that the latency of a dot product is hidden.
-    const SUMS: usize = 4;
     let (lanes, per) = (V::BYTES / 4, TILE / V::BYTES);
     // SAFETY: as this function's. Vectors of outputs past the last one read the weights of the last row of tiles.
     unsafe {
@@ -151,11 +149,14 @@ unsafe fn rows<V: Lanes, const R: usize>(
             }
             i += 1;
         }
-        let params: [_; R] = from_fn(|r| vector::<V>(l.requant, output + r * lanes));
-        let four = from_fn(|i| sums.iter().fold(params[i % R].0, |sum, s| V::add(sum, s[i % R])));
-        let v = V::in_order(shared.narrow(four, from_fn(|i| params[i % R].1)));
-        let n = (R * lanes).min(y.len() - output);
-        V::store_part(y.as_mut_ptr().add(output).cast(), v, 0, n);
+        for first in (0..R).step_by(4) {
+            let output = output + first * lanes;
+            let params: [_; 4] = from_fn(|i| vector::<V>(l.requant, output + i % R * lanes));
+            let four = from_fn(|i| sums.iter().fold(params[i].0, |sum, s| V::add(sum, s[first + i % R])));
+            let v = V::in_order(shared.narrow(four, params.map(|p| p.1)));
+            let n = (R.min(4) * lanes).min(y.len().saturating_sub(output));
+            V::store_part(y.as_mut_ptr().wrapping_add(output).cast(), v, 0, n);
+        }
     }
     R * lanes
 }

@@ -18,6 +18,7 @@ mod matrix;
 mod pixels;
 mod requant;
 mod sets;
+mod steps;
 
 use super::{AddParams, Geometry, Kernels, Layer, Portable};
 use crate::format::Packing;
