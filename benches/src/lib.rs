@@ -6,8 +6,9 @@ use evenkeel::graph::norm::fold_batch_norm;
 use evenkeel::lower::{Extras, Target, lower};
 use evenkeel::net::zoo;
 use evenkeel::quant::{Ranges, quantise};
-use evenkeel_runtime::format::Requant;
-use evenkeel_runtime::kernels::{Geometry, Layer};
+use evenkeel_runtime::format::pack::{Form, Packed, fold_offset, pack};
+use evenkeel_runtime::format::{OpRecord, Packing, Requant, encoding, op};
+use evenkeel_runtime::kernels::{Columns, Geometry, Kernels, Layer, Native, Weights};
 
 /// The shape of one operator and what to call it.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,17 @@ pub const CONV3X3: Shape = conv("ic conv 3x3 32x32x16", [32, 32], 16, 16, 3, 144
 /// A fully connected layer of MLPerf Tiny's anomaly detector.
 pub const LINEAR: Shape = conv("ad linear 128x128", [1, 1], 128, 128, 1, 128);
 
+/// How the weights of an operator are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// All of them, in rows.
+    Rows,
+    /// All of them, packed for this machine's kernels.
+    Packed,
+    /// Likewise, every other block left out.
+    Blocks,
+}
+
 /// Numbers for one operator: any will do, but they repeat.
 #[derive(Clone, Debug)]
 pub struct Operator {
@@ -50,27 +62,71 @@ pub struct Operator {
     pub shape: Shape,
     /// Its input.
     pub input: Vec<i8>,
-    weights: Vec<i8>,
+    /// A scratch for its kernel.
+    pub scratch: Vec<u32>,
+    code: u16,
+    packing: Packing,
+    packed: Packed,
     requant: Vec<Requant>,
 }
 
 impl Operator {
-    /// Fills a shape with numbers.
-    pub fn new(shape: Shape) -> Self {
+    /// Fills a shape with numbers. `code` is one of [`op`].
+    pub fn new(shape: Shape, code: u16, stored: Stored) -> Self {
         let values = |n: usize| (0..n).map(|i| ((i * 37 + 11) % 255) as u8 as i8).collect::<Vec<i8>>();
         let channels = shape.geometry.output[2];
-        Operator {
-            shape,
-            input: values(shape.geometry.input.iter().product()),
-            weights: values(channels * shape.fan_in),
-            requant: vec![Requant { bias: 100, mul: 1 << 22 }; channels],
-        }
+        let packing = match stored {
+            Stored::Rows => Packing::Portable,
+            _ => Native::PACKINGS.last().copied().unwrap_or(Packing::Portable),
+        };
+        let mut weights = values(channels * shape.fan_in);
+        let mut requant = vec![Requant { bias: 100, mul: 1 << 22 }; channels];
+        let packed = if code == op::DEPTHWISE {
+            Packed { encoding: encoding::DENSE, weights, index: Vec::new() }
+        } else {
+            let tile = packing.tile(code, encoding::BLOCKS8);
+            if stored == Stored::Blocks {
+                let block = |i: usize| i / shape.fan_in / tile.rows + i % shape.fan_in / tile.step;
+                weights.iter_mut().enumerate().filter(|(i, _)| block(*i) % 2 == 1).for_each(|(_, w)| *w = 0);
+            }
+            fold_offset(packing, &weights, shape.fan_in, &mut requant);
+            let form = if stored == Stored::Blocks { Form::Blocks } else { Form::Dense };
+            // Fails for matrices of more than 65,536 tiles across, which these are not.
+            pack(&weights, shape.fan_in, packing, code, form).unwrap_or_else(|| panic!("{}", shape.name))
+        };
+        let Geometry { input, output, kernel, stride, dilation, .. } = shape.geometry;
+        let [kernel, stride, dilation] = [kernel, stride, dilation].map(|of| of.map(|v| v as u16));
+        let record = OpRecord { code, kernel, stride, dilation, encoding: packed.encoding, ..OpRecord::default() };
+        let scratch = vec![0; packing.scratch_len(&record, input, output).div_ceil(4)];
+        let input = values(input.iter().product());
+        Operator { shape, input, scratch, code, packing, packed, requant }
     }
 
     /// What a kernel takes beside the input.
     pub fn layer(&self) -> Layer<'_> {
-        let (weights, requant) = (&self.weights[..], &self.requant[..]);
-        Layer { weights, requant, left_shift: 0, zero_in: 3, zero_out: -5, lo: -128, hi: 127 }
+        let down = self.requant.len().div_ceil(self.packing.tile(self.code, self.packed.encoding).rows);
+        let weights = match self.packed.encoding {
+            encoding::BLOCKS8 => {
+                let (counts, columns) = self.packed.index.split_at(down * 2);
+                Weights::Blocks {
+                    counts: bytemuck::cast_slice(counts),
+                    columns: Columns::U8(columns),
+                    tiles: &self.packed.weights,
+                }
+            }
+            _ => Weights::Dense(&self.packed.weights),
+        };
+        Layer {
+            weights,
+            tile: self.packing.tile(self.code, self.packed.encoding),
+            packing: self.packing,
+            requant: &self.requant,
+            left_shift: 0,
+            zero_in: 3,
+            zero_out: -5,
+            lo: -128,
+            hi: 127,
+        }
     }
 
     /// A place for the output.

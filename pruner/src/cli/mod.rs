@@ -22,6 +22,7 @@ mod keygen;
 mod monitor;
 mod patterns;
 mod prune;
+mod repack;
 mod report;
 mod run;
 mod sign;
@@ -56,6 +57,7 @@ enum Command {
     Patterns(patterns::Patterns),
     Prune(prune::Prune),
     Compile(compile::Compile),
+    Repack(repack::Repack),
     Verify(verify::Verify),
     Run(run::Run),
     Bench(bench::Bench),
@@ -78,6 +80,7 @@ impl Cli {
             Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Compile(c) => c.run().map(done),
+            Command::Repack(c) => c.run().map(done),
             Command::Verify(c) => c.run(),
             Command::Run(c) => c.run().map(done),
             Command::Bench(c) => c.run().map(done),

@@ -5,7 +5,7 @@ use super::plan::{Overlap, Share, Tensor, plan};
 use super::target::Target;
 use crate::error::{Error, Result};
 use evenkeel_runtime::format::{FileSpec, MAX_ARENA, OpRecord, TensorRecord, flag, op};
-use evenkeel_runtime::strips::{is_staged, is_windowed, keeps_input, needed, scratch_len, strips};
+use evenkeel_runtime::strips::{MAX_STRIPS, is_staged, is_windowed, keeps_input, needed, scratch_len, strips};
 
 /// Gives tensors their offsets, operators their strips, and the arena its length.
 ///
@@ -58,8 +58,9 @@ fn heirs(spec: &FileSpec) -> impl Iterator<Item = (&OpRecord, usize, usize)> {
 fn shares(spec: &FileSpec) -> Vec<Share> {
     let mut shares = in_place(spec);
     for (op, old, new) in heirs(spec) {
-        if op.input as usize == old && is_windowed(op) && op.input2 as usize != old {
-            let (x, y) = (&spec.tensors[old], &spec.tensors[new]);
+        let (x, y) = (&spec.tensors[old], &spec.tensors[new]);
+        let few = y.h.div_ceil(least_rows(op, y) as u32) <= MAX_STRIPS;
+        if op.input as usize == old && is_windowed(op) && op.input2 as usize != old && few {
             let how = shifts(&OpRecord { strip_rows: least_rows(op, y), ..*op }, x, y);
             shares.push(Share { old, new, how });
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::graph::samples::random_graph;
 use crate::quant::quantise;
 use crate::quant::testing::{calibrate, quantised, random_rows, run};
-use evenkeel_runtime::format::{encoding, verdict};
+use evenkeel_runtime::format::{encoding, op, verdict};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rand::{RngExt, SeedableRng};

@@ -135,9 +135,18 @@ where
     counts.iter().all(|&count| {
         let Some((row, rest)) = columns.split_at_checked(count as usize) else { return false };
         columns = rest;
-        // All of them whatever is found, so that the loop is one over vectors.
-        let pairs = row.iter().zip(row.get(1..).unwrap_or_default());
-        pairs.fold(0u8, |falls, (a, b)| falls | (a >= b) as u8) == 0
-            && row.last().is_none_or(|&last| usize::from(last) < across)
+        ascends(row) && row.last().is_none_or(|&last| usize::from(last) < across)
     })
+}
+
+/// Whether each value is above the one before it. It looks at all whatever it finds, so that the loop is one over
+/// vectors.
+#[inline(never)]
+fn ascends<T: Copy + Ord>(row: &[T]) -> bool {
+    let Some(after) = row.get(1..) else { return true };
+    let mut falls = false;
+    for (a, b) in row.iter().zip(after) {
+        falls |= *a >= *b;
+    }
+    !falls
 }
