@@ -244,3 +244,34 @@ fn a_signed_file_is_trusted_and_a_changed_one_is_not() {
     // A signature takes nothing from what a file is.
     assert_eq!(desk.json("inspect signed.keel")["macs"], desk.json("inspect model.keel")["macs"]);
 }
+
+#[test]
+fn blocks_of_zeros_make_the_file_smaller() {
+    let desk = Desk::with_network();
+    let paid = desk.json("patterns model.onnx --target cortex-m4");
+    let layers = paid["layers"].as_array().expect("layers");
+    assert!(layers.iter().all(|l| l["half"].as_u64() < l["dense"].as_u64()), "{paid}");
+    desk.refused("patterns model.onnx --target portable", &["portable", "cortex-m4"]);
+
+    let prune = format!("prune model.onnx --data set.npz --contract contract.toml --allow-unproven {SHORT}");
+    let whole = desk.json(&format!("{prune} --target cortex-m4 -o whole.keel"));
+    let sparse = desk.json(&format!("{prune} --target cortex-m4 --blocks 2:4 --block-steps 2 -o sparse.keel"));
+    has_the_promised_keys(&sparse);
+    for name in ["macs", "flash"] {
+        let value = |of: &Value| of["budget"][name]["value"].as_u64();
+        assert!(value(&sparse) < value(&whole), "{name}: {sparse} {whole}");
+    }
+    assert_eq!(desk.json("verify sparse.keel --data set.npz --no-fail")["reproduced"], true);
+    assert_eq!(desk.json("inspect sparse.keel")["macs"], sparse["budget"]["macs"]["value"]);
+    desk.refused(&format!("{prune} --blocks 50% -o x.keel"), &["portable", "--target"]);
+    desk.refused(&format!("{prune} --target cortex-m4 --blocks 1% -o x.keel"), &["no layer", "patterns"]);
+
+    let compile = "compile model.onnx --data set.npz --target x86-64";
+    let dense = desk.json(&format!("{compile} -o dense.keel"));
+    let half = desk.json(&format!("{compile} --blocks 50% -o half.keel"));
+    let forced = desk.json(&format!("{compile} --blocks 50% --form dense -o forced.keel"));
+    assert!(half["macs"].as_u64() < dense["macs"].as_u64() && half["bytes"].as_u64() < dense["bytes"].as_u64());
+    assert_eq!((&forced["macs"], &forced["bytes"]), (&dense["macs"], &dense["bytes"]));
+    let outputs = |name: &str| desk.json(&format!("run {name}.keel --input set.npz --rows 3"))["outputs"].clone();
+    assert_eq!(outputs("half"), outputs("forced"));
+}

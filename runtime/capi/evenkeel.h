@@ -2,12 +2,12 @@
  *
  *     ek_model model;
  *     ek_session session;
- *     size_t class;
+ *     size_t class_index;
  *     if (ek_model_verify(bytes, length, &model) == EK_STATUS_OK
  *         && ek_session_init(&session, &model, arena, sizeof arena) == EK_STATUS_OK
  *         && ek_quantise_input(&session, values, count) == EK_STATUS_OK
  *         && ek_session_run(&session) == EK_STATUS_OK
- *         && ek_session_classify(&session, &class) == EK_STATUS_OK) { ... }
+ *         && ek_session_classify(&session, &class_index) == EK_STATUS_OK) { ... }
  *
  * Nothing is allocated, nothing is kept outside of what the caller gives, and no function uses global state. Every
  * pointer is checked for NULL and alignment. One object may be used by one thread at a time.

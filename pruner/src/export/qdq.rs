@@ -10,10 +10,10 @@ use super::onnx_file::{INT8, INT32, OnnxFile, int, ints, text};
 use crate::error::{Error, Result};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::pack::Form;
+use evenkeel_runtime::format::{InputChannel, OpRecord, Packing, Requant, TensorRecord, flag, op, repack_model};
 
-use evenkeel_runtime::format::{OpRecord, Packing, Requant, TensorRecord, flag, op, repack_model};
-
-/// The bytes of an ONNX file of operator set 17. Its input takes normalised values, N × C × H × W.
+/// The bytes of an ONNX file of operator set 17. Its input takes raw values, N × C × H × W; the normalisation that the
+/// `.keel` carries is part of the network.
 ///
 /// # Errors
 /// Names the operator that has no form in ONNX.
@@ -29,7 +29,8 @@ pub fn to_onnx(model: &Model, name: &str) -> Result<Vec<u8>> {
         parts: vec![Vec::new(); model.tensors().len()],
     };
     let input = model.header().input;
-    writer.values[input as usize] = writer.pair("input", "input", model.input().scale, model.input().zero);
+    let real = writer.normalised();
+    writer.values[input as usize] = writer.pair("input", &real, model.input().scale, model.input().zero);
     for op in model.ops() {
         writer.op(op).map_err(|e| e.prefix(format!("{} \"{}\"", op.code_name(), model.name(op.name))))?;
     }
@@ -71,6 +72,26 @@ struct Steps {
 }
 
 impl Writer<'_> {
+    /// The input as the network wants it: `(value * scale - mean) / std`.
+    fn normalised(&mut self) -> String {
+        let norms = self.model.input_channels();
+        let identity = |n: &InputChannel| (n.scale, n.mean, n.std) == (1.0, 0.0, 1.0);
+        if norms.iter().all(identity) {
+            return "input".to_owned();
+        }
+        let mut value = "input".to_owned();
+        for (op, what, of) in [
+            ("Mul", "scale", (|n| n.scale) as fn(&InputChannel) -> f32),
+            ("Sub", "mean", |n| n.mean),
+            ("Div", "std", |n| n.std),
+        ] {
+            let numbers: Vec<f32> = norms.iter().map(of).collect();
+            let numbers = self.file.floats(&format!("input.{what}"), &[1, norms.len(), 1, 1], &numbers);
+            value = self.file.node(op, &format!("input.{}", op.to_lowercase()), &[&value, &numbers], vec![]);
+        }
+        value
+    }
+
     fn tensor(&self, index: u16) -> Result<&TensorRecord> {
         self.model.tensors().get(index as usize).ok_or_else(|| Error::new("a tensor that is not there"))
     }

@@ -2,7 +2,7 @@
 //!
 //! Their weights are packed in tiles of 16 outputs × 4 taps ([`Packing::Vnni`]), a vector of 64 bytes or two of 32,
 //! for the instruction that multiplies unsigned bytes with signed ones: values are read as `x + 128`. Each kernel is
-//! written once, for any [`lanes::Lanes`], and compiled for three sets of instructions in [`sets`].
+//! written once, for any `lanes::Lanes`, and compiled for three sets of instructions in `sets`.
 
 #![allow(unsafe_code)]
 
