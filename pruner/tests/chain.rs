@@ -108,6 +108,7 @@ fn float_files_say_what_the_network_says_without_data() {
     desk.refused("bench f16.keel --target cortex-m4", &["int8 models only"]);
     desk.refused("repack f16.keel --target x86-64 -o no.keel", &["computes in f16"]);
     desk.refused("verify f16.keel --data set.npz", &[]);
+    desk.refused("export f16.keel --to c -o code", &["a model in f16"]);
     desk.refused("compile model.onnx --dtype f32 --data set.npz -o no.keel", &["leave --data"]);
 }
 

@@ -48,6 +48,11 @@ impl Export {
     pub fn run(&self) -> Result<()> {
         let file = MappedFile::open(&self.model).at(&self.model)?;
         let model = chain::open(file.bytes(), &self.model)?;
+        if model.dtype().is_float() {
+            return Err(Error::new(format!("a model in {} cannot be exported", model.dtype().name()))
+                .at(&self.model)
+                .help("export an int8 model; firmware runs this one with FloatSession from the file's bytes"));
+        }
         let name = self.model.file_stem().unwrap_or_default().to_string_lossy();
         let facts = Facts::new(&model, file.bytes(), &name);
         let files = match (self.to, &self.runtime) {
