@@ -132,7 +132,7 @@ impl<'a> Windows<'a> {
 }
 
 /// The output rows or columns whose windows lie wholly on the input.
-fn inside(g: &Geometry, axis: usize) -> Range<usize> {
+pub fn inside(g: &Geometry, axis: usize) -> Range<usize> {
     let extent = (g.kernel[axis] - 1) * g.dilation[axis] + 1;
     let first = g.pad[axis].div_ceil(g.stride[axis]);
     let end = (g.input[axis] + g.pad[axis]).checked_sub(extent).map_or(0, |last| last / g.stride[axis] + 1);
@@ -154,7 +154,7 @@ pub fn valid(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
 
 /// Copies bytes; both are equally long.
 #[inline(always)]
-fn copy(to: &mut [i8], from: &[i8]) {
+pub fn copy(to: &mut [i8], from: &[i8]) {
     copy_runs(to, from, Runs { count: 1, len: from.len(), from_step: 0, to_step: 0 });
 }
 
