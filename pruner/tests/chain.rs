@@ -86,6 +86,30 @@ fn from_data_to_a_verified_file() {
 }
 
 #[test]
+fn float_files_say_what_the_network_says_without_data() {
+    let desk = Desk::with_network();
+    let compiled = desk.json("compile model.onnx --dtype f32 -o f32.keel");
+    desk.json("compile model.onnx --dtype f16 --target x86-64 -o f16.keel");
+    desk.json("compile model.onnx --data set.npz -o int8.keel");
+    let seen = desk.json("inspect f32.keel");
+    assert_eq!((&seen["dtype"], &seen["arena"]), (&Value::from("f32"), &compiled["arena"]));
+    let outputs = |file: &str| {
+        let ran = desk.json(&format!("run {file} --input set.npz --rows 40"));
+        let rows = ran["outputs"].as_array().cloned().unwrap_or_default();
+        let values = rows.iter().flat_map(|row| row.as_array().cloned().unwrap_or_default());
+        (ran["classes"].clone(), values.map(|v| number(&v)).collect::<Vec<f64>>())
+    };
+    let (f32s, f16s, int8) = (outputs("f32.keel"), outputs("f16.keel"), outputs("int8.keel"));
+    assert_eq!(f32s.1.len(), 160);
+    let largest = f32s.1.iter().fold(0f64, |m, v| m.max(v.abs()));
+    let far = |a: &[f64]| a.iter().zip(&f32s.1).fold(0f64, |m, (a, b)| m.max((a - b).abs())) / largest;
+    assert!(far(&f16s.1) < 5e-3 && far(&int8.1) < 0.2, "{} {}", far(&f16s.1), far(&int8.1));
+    assert_eq!(desk.json("bench f16.keel")["kernels"], "f16");
+    desk.refused("bench f16.keel --target cortex-m4", &["int8 models only"]);
+    desk.refused("compile model.onnx --dtype f32 --data set.npz -o no.keel", &["leave --data"]);
+}
+
+#[test]
 fn other_rows_are_not_the_certificates() {
     let desk = Desk::with_network();
     desk.run(&format!("prune model.onnx --data set.npz --contract contract.toml -o small.keel {SHORT}"));
@@ -217,4 +241,35 @@ fn a_signed_file_is_trusted_and_a_changed_one_is_not() {
     desk.refused("verify changed.keel --key release.key.pub", &["changed.keel", "changed after it was signed"]);
     // A signature takes nothing from what a file is.
     assert_eq!(desk.json("inspect signed.keel")["macs"], desk.json("inspect model.keel")["macs"]);
+}
+
+#[test]
+fn blocks_of_zeros_make_the_file_smaller() {
+    let desk = Desk::with_network();
+    let paid = desk.json("patterns model.onnx --target cortex-m4");
+    let layers = paid["layers"].as_array().expect("layers");
+    assert!(layers.iter().all(|l| l["half"].as_u64() < l["dense"].as_u64()), "{paid}");
+    desk.refused("patterns model.onnx --target portable", &["portable", "cortex-m4"]);
+
+    let prune = format!("prune model.onnx --data set.npz --contract contract.toml --allow-unproven {SHORT}");
+    let whole = desk.json(&format!("{prune} --target cortex-m4 -o whole.keel"));
+    let sparse = desk.json(&format!("{prune} --target cortex-m4 --blocks 2:4 --block-steps 2 -o sparse.keel"));
+    has_the_promised_keys(&sparse);
+    for name in ["macs", "flash"] {
+        let value = |of: &Value| of["budget"][name]["value"].as_u64();
+        assert!(value(&sparse) < value(&whole), "{name}: {sparse} {whole}");
+    }
+    assert_eq!(desk.json("verify sparse.keel --data set.npz --no-fail")["reproduced"], true);
+    assert_eq!(desk.json("inspect sparse.keel")["macs"], sparse["budget"]["macs"]["value"]);
+    desk.refused(&format!("{prune} --blocks 50% -o x.keel"), &["portable", "--target"]);
+    desk.refused(&format!("{prune} --target cortex-m4 --blocks 1% -o x.keel"), &["no layer", "patterns"]);
+
+    let compile = "compile model.onnx --data set.npz --target x86-64";
+    let dense = desk.json(&format!("{compile} -o dense.keel"));
+    let half = desk.json(&format!("{compile} --blocks 50% -o half.keel"));
+    let forced = desk.json(&format!("{compile} --blocks 50% --form dense -o forced.keel"));
+    assert!(half["macs"].as_u64() < dense["macs"].as_u64() && half["bytes"].as_u64() < dense["bytes"].as_u64());
+    assert_eq!((&forced["macs"], &forced["bytes"]), (&dense["macs"], &dense["bytes"]));
+    let outputs = |name: &str| desk.json(&format!("run {name}.keel --input set.npz --rows 3"))["outputs"].clone();
+    assert_eq!(outputs("half"), outputs("forced"));
 }

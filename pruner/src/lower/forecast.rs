@@ -14,7 +14,7 @@ use serde::Serialize;
 pub struct Forecast {
     /// The name in the user's file.
     pub name: String,
-    /// `conv` or `linear`.
+    /// `Conv` or `Linear`.
     pub op: &'static str,
     /// Multiply-accumulates with every weight.
     pub macs: u64,
@@ -46,8 +46,8 @@ fn forecasts(items: &[Item], target: Target) -> Vec<Forecast> {
     let layer = |item: &Item| {
         let from = items[*item.inputs.first()?].shape;
         match item.kind {
-            Kind::Conv { window, groups: 1 } => Some(("conv", Layer::conv(&window, from, item.shape))),
-            Kind::Linear => Some(("linear", Layer::linear(from.len(), item.shape.c))),
+            Kind::Conv { window, groups: 1 } => Some(("Conv", Layer::conv(&window, from, item.shape))),
+            Kind::Linear => Some(("Linear", Layer::linear(from.len(), item.shape.c))),
             _ => None,
         }
     };

@@ -24,9 +24,37 @@ pub enum Forms {
     TwoOfFour,
 }
 
+/// The weights of all nodes, ready to be stored; `arena` is what a network with these stored forms needs.
+pub(super) fn all(
+    q: &QGraph,
+    target: Target,
+    forms: Forms,
+    arena: impl Fn(&[Option<Stored>]) -> Result<u32>,
+) -> Result<Vec<Option<Packed>>> {
+    let by = |forms| q.nodes.iter().map(move |node| packed(q, node, target, forms));
+    let mut all: Vec<Option<Packed>> = by(forms).collect::<Result<_>>()?;
+    // Kernels for blocks of linear layers may want a copy of their input, which must not break a budget.
+    let bound = vec![None; all.len()];
+    let sizes = sizes(&all);
+    if forms == Forms::Auto && sizes != bound && arena(&sizes)? > arena(&bound)? {
+        for ((all, dense), node) in all.iter_mut().zip(by(Forms::Dense)).zip(&q.nodes) {
+            if matches!(node.op, QOp::Linear(_)) {
+                *all = dense?;
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The sizes of what is not stored densely.
+pub(super) fn sizes(packed: &[Option<Packed>]) -> Vec<Option<Stored>> {
+    let size = |p: &Packed| Stored { encoding: p.encoding, weights: p.weights.len(), index: p.index.len() };
+    packed.iter().map(|p| p.as_ref().filter(|p| p.encoding != encoding::DENSE).map(size)).collect()
+}
+
 /// The weights of a convolution or a linear operator, ready to be stored; `None` for other operations. The tiles that
 /// are left out are those that are zero after quantisation.
-pub(super) fn packed(q: &QGraph, node: &QNode, target: Target, forms: Forms) -> Result<Option<Packed>> {
+fn packed(q: &QGraph, node: &QNode, target: Target, forms: Forms) -> Result<Option<Packed>> {
     let (weights, code) = match &node.op {
         QOp::Conv { weights, groups: 1, .. } => (weights, op::CONV),
         QOp::Linear(weights) => (weights, op::LINEAR),
@@ -52,12 +80,6 @@ pub(super) fn packed(q: &QGraph, node: &QNode, target: Target, forms: Forms) -> 
     // What is known of a network before its weights are, the cost of its shapes, stays an upper bound.
     let smaller = |p: &Packed| bytes(p) <= bytes(&dense) && p.weights.len() <= data.len();
     Ok(Some(sparse.filter(|p| forms != Forms::Auto || smaller(p)).unwrap_or(dense)))
-}
-
-/// The sizes of what is not stored densely.
-pub(super) fn stored(packed: Option<&Packed>) -> Option<Stored> {
-    let packed = packed.filter(|p| p.encoding != encoding::DENSE)?;
-    Some(Stored { encoding: packed.encoding, weights: packed.weights.len(), index: packed.index.len() })
 }
 
 impl Layer {

@@ -142,23 +142,23 @@ fn kernel(target: Target, layer: &Layer) -> Option<Kernel> {
 /// the column and add it.
 const M4_CONV: Kernel = Kernel {
     dense: Loop { tile: 14.5, row: 31.0 },
-    blocks: Loop { tile: 16.5, row: 42.0 },
+    blocks: Loop { tile: 16.75, row: 42.0 },
     group: 2,
     pixel: 45.0,
-    run: 20.0,
-    word: 6.0,
-    layer: 250.0,
+    run: 60.0,
+    word: 6.25,
+    layer: 450.0,
 };
 
 /// Dense tiles are four outputs × four taps (load 2, widen 2 + 8, multiply 8), blocks two outputs × four taps.
 const M4_LINEAR: Kernel = Kernel {
-    dense: Loop { tile: 20.25, row: 40.0 },
-    blocks: Loop { tile: 13.5, row: 28.0 },
+    dense: Loop { tile: 20.25, row: 39.0 },
+    blocks: Loop { tile: 14.5, row: 35.0 },
     group: 1,
     pixel: 0.0,
     run: 0.0,
     word: 0.0,
-    layer: 200.0,
+    layer: 450.0,
 };
 
 /// Four outputs × 16 taps of two pixels: six loads and eight `VMLADAVA`; with blocks also the column and two addresses.

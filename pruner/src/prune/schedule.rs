@@ -224,6 +224,15 @@ struct Search<'a> {
     frame: &'a Frame,
 }
 
+/// How a network is fine-tuned.
+#[derive(Clone, Copy)]
+struct Tuning {
+    /// The recovery at the end.
+    last: bool,
+    /// Weights that are zero stay zero.
+    hold_zeros: bool,
+}
+
 impl Search<'_> {
     fn run(&self, stop: &Stop) -> Result<Outcome> {
         let o = self.options;
@@ -250,7 +259,8 @@ impl Search<'_> {
             // normalisations move faster than the rest follows, and the next scores would be those of a ruin.
             let restore = o.restore_norm && last;
             let start = if restore { with_norm(&graph, self.train.set, &o.device)? } else { graph };
-            let net = self.tune(&start, last, hold, &mut constraint, &mut rng, stop, &progress)?;
+            let net =
+                self.tune(&start, Tuning { last, hold_zeros: hold }, &mut constraint, &mut rng, stop, &progress)?;
             graph = fold_batch_norm(net.to_graph()?);
             history.push(self.stand(if last { "recovery".into() } else { name.clone() }, &graph)?);
         }
@@ -314,8 +324,7 @@ impl Search<'_> {
     fn tune(
         &self,
         start: &Graph,
-        last: bool,
-        hold_zeros: bool,
+        Tuning { last, hold_zeros }: Tuning,
         constraint: &mut Constraint,
         rng: &mut ChaCha8Rng,
         stop: &Stop,

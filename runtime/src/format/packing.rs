@@ -128,14 +128,16 @@ impl Packing {
             // The vector, filled up to whole words.
             (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && values % 4 != 0 => up_to(values, 4),
             // The vector, filled up to whole blocks.
-            (op::LINEAR, Packing::Mve) if op.encoding != encoding::DENSE && values % 16 != 0 => up_to(values, 16),
+            (op::LINEAR, Packing::Mve) if matches!(op.encoding, encoding::BLOCKS8 | encoding::BLOCKS16) => {
+                up_to(values, 16)
+            }
             (op::CONV, Packing::Vnni) => {
                 ConvScratch::new(wide(op.kernel), wide(op.stride), wide(op.dilation), input[2], output[1])
                     .len(output[0])
             }
             (op::DEPTHWISE, Packing::Vnni) => {
                 let [stride, dilation] = [op.stride[1] as usize, op.dilation[1] as usize];
-                DepthwiseScratch::new(wide(op.kernel), stride, dilation, output[2], input[1], output[1]).len()
+                DepthwiseScratch::new(wide(op.kernel), stride, dilation, output[2], input[1], output[1]).len(output[0])
             }
             _ => 0,
         }

@@ -38,17 +38,21 @@ mod linear;
 mod linear_blocks;
 mod linear_tiles;
 mod pools;
+mod widen;
 
-/// The Cortex-M4 kernel set.
+/// The Cortex-M4 kernel set. With `ROWS` it runs models in the portable packing, too.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CortexM4;
+pub struct CortexM4<const ROWS: bool = true>;
 
-impl Kernels for CortexM4 {
+/// The kernel set for models that are packed for the target, and no others: some 3 KiB less of code.
+pub type CortexM4Packed = CortexM4<false>;
+
+impl<const ROWS: bool> Kernels for CortexM4<ROWS> {
     const NAME: &'static str = "cortex-m4";
-    const PACKINGS: &'static [Packing] = &[Packing::Portable, Packing::Dsp];
+    const PACKINGS: &'static [Packing] = if ROWS { &[Packing::Portable, Packing::Dsp] } else { &[Packing::Dsp] };
 
     fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
-        match conv::conv(g, l, x, y, scratch) {
+        match conv::conv::<ROWS>(g, l, x, y, scratch) {
             Some(()) => narrow(y, l.lo, l.hi),
             None => Portable::conv(g, l, x, y, scratch),
         }
@@ -63,7 +67,7 @@ impl Kernels for CortexM4 {
 
     fn linear(l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
         let done = match l.weights {
-            Weights::Dense(weights) if l.packing == Packing::Portable => linear::linear(l, weights, x, y),
+            Weights::Dense(weights) if ROWS && l.packing == Packing::Portable => linear::linear(l, weights, x, y),
             Weights::Dense(weights) => linear_tiles::linear(l, weights, x, y),
             _ => linear_blocks::linear(l, x, y, scratch),
         };
@@ -182,6 +186,7 @@ fn splat(v: i8) -> u32 {
 }
 
 /// Clamps values that are clamped to int8 already to a range inside of it.
+#[inline(never)]
 fn narrow(y: &mut [i8], lo: i32, hi: i32) {
     if (lo, hi) == (i8::MIN as i32, i8::MAX as i32) {
         return;

@@ -1,5 +1,6 @@
 //! The taps that one output position sees, as one column of bytes: what makes a convolution a dot product.
 
+use core::arch::asm;
 use core::ops::Range;
 
 use bytemuck::cast_slice;
@@ -42,6 +43,24 @@ pub struct Window {
     rows: Range<usize>,
     columns: Range<usize>,
     start: usize,
+}
+
+/// Runs of the input, one for each row of a column that lies on it, and their places in the column.
+pub struct Block<'a> {
+    /// Where the first run begins, and how many bytes they are apart.
+    pub from: &'a [i8],
+    pub step: usize,
+    /// How many there are, and bytes of each.
+    pub rows: usize,
+    pub len: usize,
+    /// The first one's place, and bytes from place to place.
+    pub to: usize,
+    pub to_step: usize,
+    /// Whether they are the whole column; otherwise its other bytes are `zero`.
+    pub whole: bool,
+    /// Bytes of the column.
+    pub k: usize,
+    pub zero: i8,
 }
 
 impl<'a> Windows<'a> {
@@ -88,29 +107,35 @@ impl<'a> Windows<'a> {
         self.x.get(window.start..)?.get(..self.k)
     }
 
-    /// Gives the column to a sink.
+    /// The rows of a column where their taps are neighbours in memory.
     #[inline(always)]
-    pub fn gather(&self, window: &Window, sink: &mut impl Sink) {
-        if let Some(column) = self.contiguous(window) {
-            sink.run(column);
-        } else if self.inside(window) && self.g.dilation[1] == 1 {
-            let run_len = self.g.kernel[1] * self.g.input[2];
-            let mut start = window.start;
-            for _ in 0..self.g.kernel[0] {
-                sink.run(&self.x[start..][..run_len]);
-                start += self.row_step;
-            }
-        } else {
-            self.gather_padded(window, sink);
+    pub fn block(&self, window: &Window) -> Option<Block<'a>> {
+        let g = self.g;
+        if g.dilation[1] != 1 {
+            return None;
         }
+        let whole = self.inside(window);
+        let (row, channels) = (g.kernel[1] * g.input[2], g.input[2]);
+        let (rows, len) =
+            if whole && self.together { (1, self.k) } else { (window.rows.len(), window.columns.len() * channels) };
+        let from = if whole || rows * len > 0 { self.x.get(window.start..)? } else { &[] };
+        let to = if whole { 0 } else { window.rows.start * row + window.columns.start * channels };
+        Some(Block { from, step: self.row_step, rows, len, to, to_step: row, whole, k: self.k, zero: self.zero })
+    }
+
+    /// A run of the input; there is always one there.
+    #[inline(always)]
+    fn piece(&self, start: usize, len: usize) -> &'a [i8] {
+        self.x.get(start..).and_then(|x| x.get(..len)).unwrap_or_default()
     }
 
     fn inside(&self, window: &Window) -> bool {
         window.rows.len() == self.g.kernel[0] && window.columns.len() == self.g.kernel[1]
     }
 
+    /// Gives the column to a sink.
     #[inline(never)]
-    fn gather_padded(&self, window: &Window, sink: &mut impl Sink) {
+    pub fn gather(&self, window: &Window, sink: &mut impl Sink) {
         let (channels, [kernel_h, kernel_w], dilation) = (self.g.input[2], self.g.kernel, self.g.dilation[1]);
         let Window { rows, columns, .. } = window;
         // Neighbouring taps of a row are neighbours in memory unless they are dilated.
@@ -119,7 +144,7 @@ impl<'a> Windows<'a> {
         for row in 0..rows.len() {
             sink.fill(self.zero, columns.start * channels);
             for run in 0..runs {
-                sink.run(&self.x[window.start + row * self.row_step + run * dilation * channels..][..run_len]);
+                sink.run(self.piece(window.start + row * self.row_step + run * dilation * channels, run_len));
             }
             sink.fill(self.zero, (kernel_w - columns.end) * channels);
         }
@@ -150,7 +175,9 @@ impl Bytes<'_> {
 
 impl Sink for Bytes<'_> {
     fn run(&mut self, bytes: &[i8]) {
-        self.take(bytes.len()).copy_from_slice(bytes);
+        for (place, &byte) in self.take(bytes.len()).iter_mut().zip(bytes) {
+            *place = byte;
+        }
     }
 
     fn fill(&mut self, value: i8, count: usize) {
@@ -158,30 +185,26 @@ impl Sink for Bytes<'_> {
     }
 }
 
-/// A column as pixel `P` of groups, widened. Runs of any length are put together to whole words on the way.
-pub struct Widened<'a, const P: usize> {
+/// A column as one pixel of groups, widened. Runs of any length are put together to whole words on the way.
+pub struct Widened<'a> {
     groups: &'a mut [Group],
+    /// 0 or 1.
+    pixel: usize,
     at: usize,
     /// Bytes that wait for their word, and how many bits they are (0, 8, 16 or 24).
     carry: u32,
     bits: u32,
 }
 
-impl<'a, const P: usize> Widened<'a, P> {
-    pub fn new(groups: &'a mut [Group]) -> Self {
-        Widened { groups, at: 0, carry: 0, bits: 0 }
-    }
-
-    /// A column in one piece.
-    pub fn whole(mut self, bytes: &[i8]) {
-        self.run(bytes);
-        self.finish();
+impl<'a> Widened<'a> {
+    pub fn new(groups: &'a mut [Group], pixel: usize) -> Self {
+        Widened { groups, pixel, at: 0, carry: 0, bits: 0 }
     }
 
     /// The last word is filled up with zeros.
-    pub fn finish(self) {
+    pub fn finish(mut self) {
         if self.bits > 0 {
-            set::<P>(&mut self.groups[self.at], self.carry);
+            self.put(self.carry);
         }
     }
 
@@ -193,33 +216,90 @@ impl<'a, const P: usize> Widened<'a, P> {
         if bits < 32 {
             (self.carry, self.bits) = (word, bits);
         } else {
-            set::<P>(&mut self.groups[self.at], word);
+            self.put(word);
             // There is a carry: fewer than four bytes came.
             (self.carry, self.bits) = (bytes >> (32 - self.bits), bits - 32);
-            self.at += 1;
+        }
+    }
+
+    /// A whole word in its place.
+    #[inline(always)]
+    fn put(&mut self, word: u32) {
+        if let Some(group) = self.groups.get_mut(self.at) {
+            let [even, odd] = widen(word);
+            let half = if self.pixel == 0 { &mut group[..2] } else { &mut group[2..] };
+            half.copy_from_slice(&[even, odd]);
+        }
+        self.at += 1;
+    }
+
+    /// `bytes` is a whole number of words, and no byte waits.
+    #[inline(always)]
+    fn words(&mut self, bytes: &[i8]) {
+        let count = bytes.len() / 4;
+        let Some(groups) = self.groups.get_mut(self.at..self.at + count) else { return };
+        let to = groups.as_mut_ptr().cast::<u32>().wrapping_add(2 * (self.pixel & 1));
+        self.at += count;
+        if count > 0 {
+            // SAFETY: there are `count` words of bytes, and as many groups with two words each from `to` on.
+            unsafe {
+                asm!(
+                    "subs {count}, {count}, #4",
+                    "blt 3f",
+                    "2:",
+                    ".rept 4",
+                    "ldr {odd}, [{from}], #4",
+                    "sxtb16 {even}, {odd}",
+                    "sxtb16 {odd}, {odd}, ror #8",
+                    "strd {even}, {odd}, [{to}], #16",
+                    ".endr",
+                    "subs {count}, {count}, #4",
+                    "bge 2b",
+                    "3:",
+                    "adds {count}, {count}, #4",
+                    "beq 5f",
+                    "4:",
+                    "ldr {odd}, [{from}], #4",
+                    "sxtb16 {even}, {odd}",
+                    "sxtb16 {odd}, {odd}, ror #8",
+                    "strd {even}, {odd}, [{to}], #16",
+                    "subs {count}, {count}, #1",
+                    "bne 4b",
+                    "5:",
+                    from = inout(reg) bytes.as_ptr() => _, to = inout(reg) to => _, count = inout(reg) count => _,
+                    even = out(reg) _, odd = out(reg) _,
+                    options(nostack),
+                );
+            }
         }
     }
 }
 
-impl<const P: usize> Sink for Widened<'_, P> {
-    #[inline(always)]
+/// The word that begins with these bytes, if there are four.
+#[inline(always)]
+fn first_word(bytes: &[i8]) -> Option<u32> {
+    cast_slice::<i8, u8>(bytes).first_chunk().map(|word| u32::from_le_bytes(*word))
+}
+
+impl Sink for Widened<'_> {
+    #[inline(never)]
     fn run(&mut self, bytes: &[i8]) {
-        let (words, rest) = cast_slice::<i8, u8>(bytes).as_chunks::<4>();
-        let groups = &mut self.groups[self.at..][..words.len()];
-        self.at += words.len();
-        if self.bits == 0 {
-            for (group, word) in groups.iter_mut().zip(words) {
-                set::<P>(group, u32::from_le_bytes(*word));
-            }
-        } else {
-            for (group, word) in groups.iter_mut().zip(words) {
-                let word = u32::from_le_bytes(*word);
-                set::<P>(group, self.carry | word << self.bits);
-                self.carry = word >> (32 - self.bits);
-            }
+        let mut bytes = bytes;
+        if self.bits > 0
+            && let Some(word) = first_word(bytes)
+        {
+            // What waits takes the first bytes; from there on words are whole again.
+            self.put(self.carry | word << self.bits);
+            bytes = bytes.get(4 - self.bits as usize / 8..).unwrap_or_default();
+            (self.carry, self.bits) = (0, 0);
         }
-        if !rest.is_empty() {
-            self.push(rest.iter().rev().fold(0, |word, &byte| word << 8 | byte as u32), rest.len() as u32);
+        if self.bits == 0 {
+            let (whole, rest) = bytes.split_at(bytes.len() & !3);
+            self.words(whole);
+            bytes = rest;
+        }
+        if !bytes.is_empty() {
+            self.push(bytes.iter().rev().fold(0, |word, &byte| word << 8 | byte as u8 as u32), bytes.len() as u32);
         }
     }
 
@@ -231,25 +311,17 @@ impl<const P: usize> Sink for Widened<'_, P> {
     }
 }
 
-impl<const P: usize> Widened<'_, P> {
+impl Widened<'_> {
     #[inline(never)]
     fn pad(&mut self, value: i8, count: usize) {
         let word = splat(value);
-        for group in &mut self.groups[self.at..][..count / 4] {
-            set::<P>(group, self.carry | word << self.bits);
+        for _ in 0..count / 4 {
+            self.put(self.carry | word << self.bits);
             self.carry = if self.bits == 0 { 0 } else { word >> (32 - self.bits) };
         }
-        self.at += count / 4;
         let rest = (count % 4) as u32;
         if rest > 0 {
             self.push(word >> (32 - 8 * rest), rest);
         }
     }
-}
-
-#[inline(always)]
-fn set<const P: usize>(group: &mut Group, word: u32) {
-    let [even, odd] = widen(word);
-    group[2 * P] = even;
-    group[2 * P + 1] = odd;
 }

@@ -6,10 +6,13 @@
 use bytemuck::{Zeroable, cast_slice_mut, try_cast_slice_mut};
 
 use super::blocks::Blocks;
-use super::columns::{Bytes, Group, Widened, Windows};
-use super::{conv_blocks, conv_rows, conv_tiles, linear};
+use super::columns::{Bytes, Group, Sink, Widened, Windows};
+use super::{conv_blocks, conv_rows, conv_tiles, linear, widen};
 use crate::format::{Packing, Requant};
 use crate::kernels::{Geometry, Layer};
+
+/// Columns of at most so many bytes are put together before they are widened, unless their rows are whole words.
+const SMALL: usize = 160;
 
 /// Weights, checked, in the forms that there are kernels for.
 enum Matrix<'a> {
@@ -36,16 +39,16 @@ impl Pair<'_> {
     }
 }
 
-/// `None` when the shape is not for this kernel; nothing is written then.
+/// `None` when the shape is not for this kernel, or without `ROWS` the weights are in rows; nothing is written then.
 #[inline(never)]
-pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
+pub fn conv<const ROWS: bool>(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
     let [_, _, in_c] = g.input;
     let [out_h, out_w, out_c] = g.output;
     let (k, pixels) = (g.kernel[0] * g.kernel[1] * in_c, out_h * out_w);
     if l.requant.len() != out_c || y.len() != pixels * out_c || pixels == 0 || k == 0 || out_c == 0 {
         return None;
     }
-    let matrix = Matrix::of(l, k, out_c)?;
+    let matrix = Matrix::of::<ROWS>(l, k, out_c)?;
     let (single, pointwise) = (pixels == 1 || out_c == 1, g.kernel == [1, 1]);
     // Rows without a pair are a dot product per output, which pays where a column need not be gathered or serves
     // many outputs.
@@ -55,13 +58,14 @@ pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8])
     let groups = scratch.get_mut(..k.div_ceil(4) * size_of::<Group>())?;
     let groups: &mut [Group] = try_cast_slice_mut(groups).ok()?;
     let mut windows = Windows::from(g, l.zero_in, x, 0);
-    if let (Matrix::Rows(weights), true) = (&matrix, single) {
+    if let (Matrix::Rows(weights), true) = (&matrix, ROWS && single) {
         return dot_products(l, weights, k, &mut windows, y, groups);
     }
+    let mut small = [0; SMALL];
     if pixels == 1 {
         // Whatever the scratch holds is pixel 1.
-        widen_column::<0>(&mut windows, groups);
-        matrix.outputs(l, groups, Pair { y, stride: 0 });
+        widen_column(&mut windows, groups, 0, &mut small);
+        matrix.outputs::<ROWS>(l, groups, Pair { y, stride: 0 });
         return Some(());
     }
     let in_order = pointwise && g.stride == [1, 1] && g.pad == [0, 0] && g.input == [out_h, out_w, in_c];
@@ -75,22 +79,29 @@ pub fn conv(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8])
         };
         if in_order {
             let columns = x.get(first * k..(first + 2) * k)?;
-            let (column0, column1) = columns.split_at_checked(k)?;
-            Widened::<0>::new(groups).whole(column0);
-            Widened::<1>::new(groups).whole(column1);
+            if k.is_multiple_of(4) {
+                widen::pair(columns, groups);
+            } else {
+                let (column0, column1) = columns.split_at_checked(k)?;
+                widen_whole(column0, groups, 0);
+                widen_whole(column1, groups, 1);
+            }
         } else {
-            widen_column::<0>(&mut windows, groups);
-            widen_column::<1>(&mut windows, groups);
+            widen_column(&mut windows, groups, 0, &mut small);
+            widen_column(&mut windows, groups, 1, &mut small);
         }
         let y = y.get_mut(first * out_c..(first + 2) * out_c)?;
-        matrix.outputs(l, groups, Pair { y, stride: out_c });
+        matrix.outputs::<ROWS>(l, groups, Pair { y, stride: out_c });
     }
     Some(())
 }
 
 impl<'a> Matrix<'a> {
-    fn of(l: &Layer<'a>, taps: usize, outputs: usize) -> Option<Self> {
+    fn of<const ROWS: bool>(l: &Layer<'a>, taps: usize, outputs: usize) -> Option<Self> {
         if l.packing == Packing::Portable {
+            if !ROWS {
+                return None;
+            }
             let weights = l.weights.dense()?;
             return (taps >= 4 && weights.len() == outputs * taps).then_some(Matrix::Rows(weights));
         }
@@ -104,12 +115,13 @@ impl<'a> Matrix<'a> {
 
     /// All outputs of a pair of pixels.
     #[inline(always)]
-    fn outputs(&self, l: &Layer, groups: &[Group], out: Pair) {
+    fn outputs<const ROWS: bool>(&self, l: &Layer, groups: &[Group], out: Pair) {
         let Pair { y, stride } = out;
         let whole = l.requant.len() & !1;
         let (requant, last) = l.requant.split_at(whole);
         match self {
-            Matrix::Rows(weights) => return conv_rows::run(l, weights, groups, y),
+            Matrix::Rows(weights) if ROWS => return conv_rows::run(l, weights, groups, y),
+            Matrix::Rows(_) => return,
             Matrix::Tiles(pairs, _) => conv_tiles::run(l, pairs, groups, requant, Pair { y, stride }),
             Matrix::Blocks(pairs, _) => conv_blocks::run(l, pairs, groups, requant, Pair { y, stride }),
         }
@@ -138,11 +150,30 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// The next column as pixel `P` of the groups.
+/// A column in one piece as a pixel of the groups.
 #[inline(never)]
-fn widen_column<const P: usize>(windows: &mut Windows, groups: &mut [Group]) {
+fn widen_whole(bytes: &[i8], groups: &mut [Group], pixel: usize) {
+    let mut column = Widened::new(groups, pixel);
+    column.run(bytes);
+    column.finish();
+}
+
+/// The next column as a pixel of the groups. What `small` holds behind the taps is zero.
+#[inline(never)]
+fn widen_column(windows: &mut Windows, groups: &mut [Group], pixel: usize, small: &mut [i8; SMALL]) {
     let window = windows.next();
-    let mut column = Widened::<P>::new(groups);
+    if let Some(block) = windows.block(&window) {
+        if block.whole && widen::rows(block.from, block.step, block.rows, block.len, groups, pixel).is_some() {
+            return;
+        }
+        if let Some(column) = small.get_mut(..block.k)
+            && widen::join(&block, column).is_some()
+        {
+            widen::rows(small, 0, 1, groups.len() * 4, groups, pixel);
+            return;
+        }
+    }
+    let mut column = Widened::new(groups, pixel);
     windows.gather(&window, &mut column);
     column.finish();
 }

@@ -217,6 +217,7 @@ unsafe extern "C" fn quads(quads: Quads) {
     // r0 x, r1 w, r2 taps, r3 end of taps, r4-r7 accumulators of channels 0-3, r8-r11 values and weights.
     // The words of `quads` lie together behind nine saved registers, see conv_rows.rs.
     naked_asm!(
+        with_dsp!(),
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",
         "ldr r12, [sp, #56]",
