@@ -120,7 +120,7 @@ fn scratch(packing: Packing, op: &OpRecord, [_, in_w, c]: [usize; 3], [h, w, _]:
                 + up(c * in_w, 64)
         }
         (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && !values.is_multiple_of(4) => up(values, 4),
-        (op::LINEAR, Packing::Mve) if op.encoding != encoding::DENSE && !values.is_multiple_of(16) => up(values, 16),
+        (op::LINEAR, Packing::Mve) if [encoding::BLOCKS8, encoding::BLOCKS16].contains(&op.encoding) => up(values, 16),
         (op::LINEAR, Packing::Sdot) => up(values, 64),
         (op::LINEAR, Packing::Vnni) => values + 64,
         _ => 0,

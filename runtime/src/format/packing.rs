@@ -128,7 +128,9 @@ impl Packing {
             // The vector, filled up to whole words.
             (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && values % 4 != 0 => up_to(values, 4),
             // The vector, filled up to whole blocks.
-            (op::LINEAR, Packing::Mve) if op.encoding != encoding::DENSE && values % 16 != 0 => up_to(values, 16),
+            (op::LINEAR, Packing::Mve) if matches!(op.encoding, encoding::BLOCKS8 | encoding::BLOCKS16) => {
+                up_to(values, 16)
+            }
             (op::CONV, Packing::Vnni) => {
                 ConvScratch::new(wide(op.kernel), wide(op.stride), wide(op.dilation), input[2], output[1])
                     .len(output[0])
