@@ -106,6 +106,8 @@ fn float_files_say_what_the_network_says_without_data() {
     assert!(far(&f16s.1) < 5e-3 && far(&int8.1) < 0.2, "{} {}", far(&f16s.1), far(&int8.1));
     assert_eq!(desk.json("bench f16.keel")["kernels"], "f16");
     desk.refused("bench f16.keel --target cortex-m4", &["int8 models only"]);
+    desk.refused("repack f16.keel --target x86-64 -o no.keel", &["computes in f16"]);
+    desk.refused("verify f16.keel --data set.npz", &[]);
     desk.refused("compile model.onnx --dtype f32 --data set.npz -o no.keel", &["leave --data"]);
 }
 
