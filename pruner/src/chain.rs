@@ -1,6 +1,6 @@
 //! The chain from a network and its data to a judged file: what the commands share.
 
-use crate::aligned::AlignedBytes;
+use crate::aligned::{AlignedBytes, Line, lines};
 use crate::contract::InputNorm;
 use crate::data::{self, Data, GroupSet, Rows, batch::Normaliser, parse_groups};
 use crate::error::{Context, Error, Result};
@@ -148,8 +148,8 @@ pub fn rows_of(model: &Model, shape: &[usize]) -> Result<usize> {
 }
 
 /// An arena for a model, aligned as sessions want it; cast it to bytes.
-pub fn arena(model: &Model) -> Vec<u64> {
-    vec![0; model.arena_len().div_ceil(8)]
+pub fn arena(model: &Model) -> Vec<Line> {
+    lines(model.arena_len())
 }
 
 /// Raw inputs for a file or a network, with their shape, the rows first: of a data set with splits what `split` takes

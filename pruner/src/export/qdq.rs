@@ -18,6 +18,11 @@ use evenkeel_runtime::format::{InputChannel, OpRecord, Packing, Requant, TensorR
 /// # Errors
 /// Names the operator that has no form in ONNX.
 pub fn to_onnx(model: &Model, name: &str) -> Result<Vec<u8>> {
+    write(model, name, true)
+}
+
+/// [`to_onnx`], with the normalisation or without.
+fn write(model: &Model, name: &str, normalise: bool) -> Result<Vec<u8>> {
     // Weights output by output, whatever they were packed for.
     let plain = repack_model(model, Packing::Portable, |_, _| Form::Dense).map_err(Error::new)?;
     let words = aligned(&plain);
@@ -29,7 +34,7 @@ pub fn to_onnx(model: &Model, name: &str) -> Result<Vec<u8>> {
         parts: vec![Vec::new(); model.tensors().len()],
     };
     let input = model.header().input;
-    let real = writer.normalised();
+    let real = if normalise { writer.normalised() } else { "input".to_owned() };
     writer.values[input as usize] = writer.pair("input", &real, model.input().scale, model.input().zero);
     for op in model.ops() {
         writer.op(op).map_err(|e| e.prefix(format!("{} \"{}\"", op.code_name(), model.name(op.name))))?;

@@ -67,7 +67,7 @@ impl<'a> Windows<'a> {
     /// From the output position of this index on.
     pub fn from(g: &'a Geometry, zero: i8, x: &'a [i8], position: usize) -> Self {
         let [kernel_h, kernel_w] = g.kernel;
-        let row = position / g.output[1];
+        let row = position.checked_div(g.output[1]).unwrap_or(0);
         let one_row = kernel_h == 1 && (kernel_w == 1 || g.dilation[1] == 1);
         let whole_rows = kernel_w == g.input[1] && g.dilation == [1, 1];
         Windows {
@@ -78,7 +78,7 @@ impl<'a> Windows<'a> {
             row_step: g.dilation[0] * g.input[1] * g.input[2],
             together: one_row || whole_rows,
             row,
-            column: position % g.output[1],
+            column: position - row * g.output[1],
             rows: valid(g, 0, row),
         }
     }

@@ -142,9 +142,9 @@ impl<'a> Matrix<'a> {
             Matrix::Blocks(_, last) => conv_blocks::run(l, last, groups, &requant, pair),
         }
         let at = l.requant.len() - 1;
-        for (pixel, at) in [(1, at + out.stride), (0, at)] {
+        for (result, at) in [(results[2], at + out.stride), (results[0], at)] {
             if let Some(y) = out.y.get_mut(at) {
-                *y = results[2 * pixel];
+                *y = result;
             }
         }
     }

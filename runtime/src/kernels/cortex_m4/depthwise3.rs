@@ -75,7 +75,7 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
     };
     let (x_steps, y_steps, w_steps) = (steps(in_w), steps(out_w), steps(3));
     let (stride, pad, length) = (g.stride[along], g.pad[along] as isize, g.input[along] as isize);
-    let most = (COLUMNS - 3) / stride + 1;
+    let most = (COLUMNS - 3).checked_div(stride)? + 1;
     let padding: Column = [widen(splat(l.zero_in))[0]; 6];
     let mut columns = [padding; COLUMNS];
     let mut whole = Filter { zero_out: l.zero_out, left_shift: l.left_shift, ..Filter::zeroed() };
@@ -86,8 +86,8 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
         let count = (windows - 1) * stride + 3;
         let first = (at * stride) as isize - pad;
         // Columns in the padding are the same for all lines and channels.
-        let before = (-first).clamp(0, count as isize) as usize;
-        let end = (length - first).clamp(before as isize, count as isize) as usize;
+        let before = (-first).min(count as isize).max(0) as usize;
+        let end = (length - first).min(count as isize).max(before as isize) as usize;
         let (columns, _) = columns.split_at_mut_checked(count)?;
         for column in columns.iter_mut().take(before) {
             *column = padding;
@@ -103,7 +103,7 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
             for line in 0..g.output[across] {
                 let start = (line * g.stride[across]) as isize - g.pad[across] as isize;
                 // Three lines of the input always; taps in the padding have weights of zero there.
-                let base = start.clamp(0, g.input[across] as isize - 3);
+                let base = start.min(g.input[across] as isize - 3).max(0);
                 let shift = base - start;
                 if shift != 0 && shift != edge_shift {
                     whole.shift(&mut edge, shift, l.zero_in);

@@ -111,13 +111,16 @@ impl<'a> Windows<'a> {
     fn gather(&self, column: usize, to: &mut [i8]) {
         let g = self.g;
         let (rows, columns) = (valid(g, 0, self.row), valid(g, 1, column));
+        fill(to, self.zero);
+        if rows.is_empty() || columns.is_empty() {
+            return;
+        }
         let [_, width, channels] = g.input;
         let kernel_w = g.kernel[1];
         let first_row = self.row * g.stride[0] + rows.start * g.dilation[0] - g.pad[0];
         let first_column = column * g.stride[1] + columns.start * g.dilation[1] - g.pad[1];
         let start = (first_row * width + first_column) * channels;
         let row_step = g.dilation[0] * width * channels;
-        fill(to, self.zero);
         let to = &mut to[(rows.start * kernel_w + columns.start) * channels..];
         let from = &self.x[start..];
         let rows = Runs { count: rows.len(), len: channels, from_step: row_step, to_step: kernel_w * channels };
