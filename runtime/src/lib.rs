@@ -37,12 +37,15 @@
 //! | [`preprocess`] | normalisation and quantisation of inputs |
 //! | [`monitor`] | floors per group; planning them on hosts (feature `write`) |
 //! | `cast` | mapped files (feature `map`) |
+//! | `batch` | batches over the cores of a host (feature `std`) |
 #![no_std]
 #[cfg(feature = "write")]
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "std")]
+pub mod batch;
 #[cfg(feature = "map")]
 pub mod cast;
 mod error;

@@ -8,7 +8,7 @@ use crate::kernels::portable::Window;
 /// Channels that are accumulated at a time where no sum runs over channels.
 const BLOCK: usize = 64;
 
-/// Convolution in `groups` groups of channels. Weights in f16 take scratch: [`ROWS`] filters in f32.
+/// Convolution in `groups` groups of channels. Weights in f16 take scratch: `ROWS` filters in f32.
 pub fn conv(g: &Geometry, l: &Layer, groups: usize, x: &[f32], y: &mut [f32], scratch: &mut [f32]) {
     let (in_c, out_c) = (g.input[2], g.output[2]);
     let (group_in, group_out) = (in_c / groups, out_c / groups);
