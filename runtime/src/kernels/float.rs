@@ -1,6 +1,6 @@
 //! Kernels of float models: plain loops on f32 slices, weights in f32 or f16.
 //!
-//! Sums run in f32 over 8 lanes in a fixed order, multiplication and addition apart (never fused), so that
+//! Sums run in f32 over four lanes in a fixed order, multiplication and addition apart (never fused), so that
 //! compilers vectorise them and the result is that of the source. The set for hosts (feature `gemm`) adds up
 //! in another order: float models agree between machines to rounding, not to the bit as int8 models do.
 //!
