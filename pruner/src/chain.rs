@@ -1,6 +1,6 @@
 //! The chain from a network and its data to a judged file: what the commands share.
 
-use crate::aligned::AlignedBytes;
+use crate::aligned::{AlignedBytes, Line, lines};
 use crate::contract::InputNorm;
 use crate::data::{self, Data, GroupSet, Rows, batch::Normaliser, parse_groups};
 use crate::error::{Context, Error, Result};
@@ -14,8 +14,8 @@ use burn::tensor::Device;
 use evenkeel_runtime::format::pack::Form;
 use evenkeel_runtime::format::{InputChannel, Packing, repack_model};
 use evenkeel_runtime::kernels::{Kernels, Native};
-use evenkeel_runtime::preprocess::quantise_input;
-use evenkeel_runtime::{Model, Session};
+use evenkeel_runtime::preprocess::{normalise_input, quantise_input};
+use evenkeel_runtime::{FloatSession, Model, Session};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -148,8 +148,8 @@ pub fn rows_of(model: &Model, shape: &[usize]) -> Result<usize> {
 }
 
 /// An arena for a model, aligned as sessions want it; cast it to bytes.
-pub fn arena(model: &Model) -> Vec<u64> {
-    vec![0; model.arena_len().div_ceil(8)]
+pub fn arena(model: &Model) -> Vec<Line> {
+    lines(model.arena_len())
 }
 
 /// Raw inputs for a file or a network, with their shape, the rows first: of a data set with splits what `split` takes
@@ -177,7 +177,7 @@ pub fn load_inputs(
 /// The model packed for this host's kernels, which give the same bytes whatever the packing.
 ///
 /// # Errors
-/// None for models that tools of this project made.
+/// Float models; none for other models that tools of this project made.
 pub fn packed_for_host(model: &Model) -> Result<AlignedBytes> {
     // Every kernel set has one that it is made for.
     let packing = Native::PACKINGS.last().copied().unwrap_or(Packing::Portable);
@@ -188,8 +188,58 @@ pub fn packed_for_host(model: &Model) -> Result<AlignedBytes> {
 /// Outputs of an int8 file for raw rows in the user's order, `rows × outputs`, through the runtime.
 ///
 /// # Errors
-/// When the rows have not the shape that the file takes.
+/// When the rows have not the shape that the file takes, or the file computes in floats.
 pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
+    let packed = packed_for_host(model)?;
+    let model = &Model::from_bytes(packed.bytes()).context("packed for this host")?;
+    let out_len = model.output().elements();
+    in_parallel(model, x, width, |x, y| {
+        let mut arena = arena(model);
+        let mut session =
+            Session::new(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
+        for (y, x) in y.chunks_mut(out_len).zip(x.chunks(width)) {
+            quantise_input(model, x, session.input_mut()).context("input")?;
+            session.run();
+            y.copy_from_slice(session.output());
+        }
+        Ok(())
+    })
+}
+
+/// Outputs of any file for raw rows in the user's order, as real numbers, `rows × outputs`, through the runtime.
+///
+/// # Errors
+/// When the rows have not the shape that the file takes.
+pub fn outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<f32>> {
+    let out = model.output();
+    if !model.dtype().is_float() {
+        let real = |q: i8| out.scale * (i32::from(q) - out.zero) as f32;
+        return Ok(int8_outputs(model, x, width)?.into_iter().map(real).collect());
+    }
+    in_parallel(model, x, width, |x, y| {
+        let mut arena = float_arena(model);
+        let mut session = FloatSession::new(model, &mut arena).context("cannot start a session")?;
+        for (y, x) in y.chunks_mut(out.elements()).zip(x.chunks(width)) {
+            normalise_input(model, x, session.input_mut()).context("input")?;
+            session.run();
+            y.copy_from_slice(session.output());
+        }
+        Ok(())
+    })
+}
+
+/// An arena for a float model, with room for the fast kernels.
+pub fn float_arena(model: &Model) -> Vec<f32> {
+    vec![0.0; FloatSession::fast_arena_len(model)]
+}
+
+/// Lets `run` fill the outputs of runs of rows, on all cores.
+fn in_parallel<T: Clone + Default + Send>(
+    model: &Model,
+    x: &[f32],
+    width: usize,
+    run: impl Fn(&[f32], &mut [T]) -> Result<()> + Sync,
+) -> Result<Vec<T>> {
     let (input, out_len) = (model.input(), model.output().elements());
     if width != input.elements() {
         return Err(Error::new(format!(
@@ -200,22 +250,10 @@ pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
             input.w
         )));
     }
-    let packed = packed_for_host(model)?;
-    let model = &Model::from_bytes(packed.bytes()).context("packed for this host")?;
     let rows = x.len() / width;
-    let mut y = vec![0i8; rows * out_len];
+    let mut y = vec![T::default(); rows * out_len];
     let per_task = rows.div_ceil(rayon::current_num_threads() * 4).max(1);
-    y.par_chunks_mut(per_task * out_len).zip(x.par_chunks(per_task * width)).try_for_each(|(y, x)| {
-        let mut arena = arena(model);
-        let mut session =
-            Session::new(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
-        for (y, x) in y.chunks_mut(out_len).zip(x.chunks(width)) {
-            quantise_input(model, x, session.input_mut()).context("input")?;
-            session.run();
-            y.copy_from_slice(session.output());
-        }
-        Ok(())
-    })?;
+    y.par_chunks_mut(per_task * out_len).zip(x.par_chunks(per_task * width)).try_for_each(|(y, x)| run(x, y))?;
     Ok(y)
 }
 

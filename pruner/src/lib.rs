@@ -7,6 +7,7 @@ pub mod contract;
 pub mod couple;
 pub mod data;
 pub mod error;
+pub mod export;
 pub mod fair;
 pub mod files;
 pub mod graph;

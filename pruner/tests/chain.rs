@@ -86,6 +86,32 @@ fn from_data_to_a_verified_file() {
 }
 
 #[test]
+fn float_files_say_what_the_network_says_without_data() {
+    let desk = Desk::with_network();
+    let compiled = desk.json("compile model.onnx --dtype f32 -o f32.keel");
+    desk.json("compile model.onnx --dtype f16 --target x86-64 -o f16.keel");
+    desk.json("compile model.onnx --data set.npz -o int8.keel");
+    let seen = desk.json("inspect f32.keel");
+    assert_eq!((&seen["dtype"], &seen["arena"]), (&Value::from("f32"), &compiled["arena"]));
+    let outputs = |file: &str| {
+        let ran = desk.json(&format!("run {file} --input set.npz --rows 40"));
+        let rows = ran["outputs"].as_array().cloned().unwrap_or_default();
+        let values = rows.iter().flat_map(|row| row.as_array().cloned().unwrap_or_default());
+        (ran["classes"].clone(), values.map(|v| number(&v)).collect::<Vec<f64>>())
+    };
+    let (f32s, f16s, int8) = (outputs("f32.keel"), outputs("f16.keel"), outputs("int8.keel"));
+    assert_eq!(f32s.1.len(), 160);
+    let largest = f32s.1.iter().fold(0f64, |m, v| m.max(v.abs()));
+    let far = |a: &[f64]| a.iter().zip(&f32s.1).fold(0f64, |m, (a, b)| m.max((a - b).abs())) / largest;
+    assert!(far(&f16s.1) < 5e-3 && far(&int8.1) < 0.2, "{} {}", far(&f16s.1), far(&int8.1));
+    assert_eq!(desk.json("bench f16.keel")["kernels"], "f16");
+    desk.refused("bench f16.keel --target cortex-m4", &["int8 models only"]);
+    desk.refused("repack f16.keel --target x86-64 -o no.keel", &["computes in f16"]);
+    desk.refused("verify f16.keel --data set.npz", &[]);
+    desk.refused("compile model.onnx --dtype f32 --data set.npz -o no.keel", &["leave --data"]);
+}
+
+#[test]
 fn other_rows_are_not_the_certificates() {
     let desk = Desk::with_network();
     desk.run(&format!("prune model.onnx --data set.npz --contract contract.toml -o small.keel {SHORT}"));

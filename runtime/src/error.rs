@@ -28,6 +28,13 @@ pub enum Error {
         /// The packing of the model.
         packing: &'static str,
     },
+    /// A session, or a function, that is not made for what the model computes in.
+    Dtype {
+        /// What the model computes in.
+        dtype: &'static str,
+        /// What was asked for.
+        session: &'static str,
+    },
     /// The file must be signed and is not, or by another key, or its bytes are not those that were signed.
     Signature(&'static str),
     /// The stated length of the file is not its length: it was cut, or something was appended.
@@ -127,6 +134,12 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "weights are packed for {packing}, which the {kernels} kernels do not run: pack the model for this target"
+                )
+            }
+            Error::Dtype { dtype, session } => {
+                write!(
+                    f,
+                    "the model computes in {dtype}, which {session} does not: Session runs int8 models and FloatSession (feature float) f32 and f16 ones"
                 )
             }
             Error::Signature(fault) => write!(f, "signature: {fault}"),

@@ -46,6 +46,8 @@ extern crate std;
 #[cfg(feature = "map")]
 pub mod cast;
 mod error;
+#[cfg(feature = "float")]
+mod float_session;
 pub mod format;
 pub mod kernels;
 pub mod monitor;
@@ -55,5 +57,7 @@ mod session;
 pub mod strips;
 
 pub use error::Error;
+#[cfg(feature = "float")]
+pub use float_session::FloatSession;
 pub use format::Model;
 pub use session::{Aligned, Arena, Session};

@@ -1,4 +1,4 @@
-//! From a user's values to the network's int8 input: the same function on hosts and devices.
+//! From a user's values to the network's input: the same function on hosts and devices.
 
 use crate::Error;
 use crate::format::{InputChannel, Model, input_rounding};
@@ -11,8 +11,30 @@ use crate::format::{InputChannel, Model, input_rounding};
 /// the same bytes; NaN becomes the zero point.
 ///
 /// # Errors
-/// When `raw` or `out` does not have one element per element of the input tensor.
+/// When the model computes in floats, and when `raw` or `out` does not have one element per element of the input tensor.
 pub fn quantise_input(model: &Model, raw: &[f32], out: &mut [i8]) -> Result<(), Error> {
+    if model.dtype().is_float() {
+        return Err(Error::Dtype { dtype: model.dtype().name(), session: "quantise_input" });
+    }
+    let (tensor, rounding) = (model.input(), model.header().input_rounding);
+    each(model, raw, out, |real| quantise(real, tensor.scale, tensor.zero, rounding))
+}
+
+/// Normalises one sample for a float model: `raw` in the user's order C × H × W, `out` in the arena's order H × W × C.
+///
+/// `real = (raw * scale - mean) / std`, as [`quantise_input`].
+///
+/// # Errors
+/// When the model computes in int8, and when `raw` or `out` does not have one element per element of the input tensor.
+pub fn normalise_input(model: &Model, raw: &[f32], out: &mut [f32]) -> Result<(), Error> {
+    if !model.dtype().is_float() {
+        return Err(Error::Dtype { dtype: model.dtype().name(), session: "normalise_input" });
+    }
+    each(model, raw, out, |real| real)
+}
+
+/// Each value normalised and through `f`, from C × H × W to H × W × C.
+fn each<T>(model: &Model, raw: &[f32], out: &mut [T], f: impl Fn(f32) -> T) -> Result<(), Error> {
     let tensor = model.input();
     let needed = tensor.elements();
     for given in [raw.len(), out.len()] {
@@ -22,13 +44,11 @@ pub fn quantise_input(model: &Model, raw: &[f32], out: &mut [i8]) -> Result<(), 
     }
     let (channels, pixels) = (tensor.c as usize, tensor.h as usize * tensor.w as usize);
     let identity = InputChannel { scale: 1.0, mean: 0.0, std: 1.0 };
-    let rounding = model.header().input_rounding;
     for c in 0..channels {
         let norms = model.input_channels();
         let norm = norms.get(c).or(norms.first()).unwrap_or(&identity);
         for (p, &value) in raw[c * pixels..(c + 1) * pixels].iter().enumerate() {
-            let real = (value * norm.scale - norm.mean) / norm.std;
-            out[p * channels + c] = quantise(real, tensor.scale, tensor.zero, rounding);
+            out[p * channels + c] = f((value * norm.scale - norm.mean) / norm.std);
         }
     }
     Ok(())

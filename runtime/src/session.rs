@@ -8,7 +8,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use crate::Error;
 use crate::format::{Model, OpRecord, TensorRecord, flag, op};
 use crate::kernels::{AddParams, Kernels, Layer, MulParams, Native, portable};
-use crate::strips::{geometry, is_staged, is_windowed, kernel_scratch_len, needed, strips};
+use crate::strips::{geometry, is_staged, is_windowed, kernel_scratch_len, needed, part, rows_of, strips};
 
 /// Bytes at an address that is a multiple of 16: for `include_bytes!` of a model in flash.
 ///
@@ -63,8 +63,11 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
     ///
     /// # Errors
     /// When `arena` is shorter than [`Model::arena_len`] or does not start at a multiple of 4, and when the
-    /// kernel set cannot run the model's packing.
+    /// kernel set cannot run the model's packing, or the model computes in floats (`FloatSession` runs those).
     pub fn with_kernels(model: &'m Model<'m>, arena: &'a mut [u8]) -> Result<Self, Error> {
+        if model.dtype().is_float() {
+            return Err(Error::Dtype { dtype: model.dtype().name(), session: "Session" });
+        }
         let given = arena.len();
         let Some(arena) = arena.get_mut(..model.arena_len()) else {
             return Err(Error::ArenaTooSmall { needed: model.arena_len(), given });
@@ -134,7 +137,7 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
             let g = geometry(op, x, y, &rows);
             let x = rows_of(x, &needed(op, x.h, &rows));
             let stage = self.scratch(op, &rows)?;
-            let out = if is_staged(op, y) { stage.1.clone() } else { self.part(op, y, &rows) };
+            let out = if is_staged(op, y) { stage.1.clone() } else { part(op, y, &rows) };
             let [x, out, scratch] = self.pieces([x, out, stage.0])?;
             let (x, out) = (cast_slice(x), cast_slice_mut(out));
             match op.code {
@@ -155,7 +158,7 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
     fn whole(&mut self, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<()> {
         let rows = 0..y.h as usize;
         let stage = self.scratch(op, &rows)?;
-        let out = if is_staged(op, y) { stage.1.clone() } else { self.part(op, y, &rows) };
+        let out = if is_staged(op, y) { stage.1.clone() } else { part(op, y, &rows) };
         let model = self.model;
         let [piece, out, scratch] = self.pieces([x.range(), out, stage.0])?;
         let (values, out) = (cast_slice(piece), cast_slice_mut(out));
@@ -206,7 +209,7 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
     fn add(&mut self, op: &OpRecord, a: &TensorRecord, b: &TensorRecord, y: &TensorRecord) -> Option<()> {
         let p = add_params(op);
         if !is_staged(op, y) {
-            return self.sum(&p, a.range(), b.range(), self.part(op, y, &(0..y.h as usize)));
+            return self.sum(&p, a.range(), b.range(), part(op, y, &(0..y.h as usize)));
         }
         let rows = 0..y.h as usize;
         let stage = self.scratch(op, &rows)?.1;
@@ -226,7 +229,7 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
         };
         let rows = 0..y.h as usize;
         let stage = self.scratch(op, &rows)?.1;
-        let out = if is_staged(op, y) { stage.clone() } else { self.part(op, y, &rows) };
+        let out = if is_staged(op, y) { stage.clone() } else { part(op, y, &rows) };
         if a.range() == out {
             let [b, y] = self.pieces([b.range(), out])?;
             portable::mul_onto(&p, cast_slice(b), cast_slice_mut(y));
@@ -244,7 +247,7 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
         let table = self.model.table(op)?;
         let rows = 0..y.h as usize;
         let stage = self.scratch(op, &rows)?.1;
-        let out = if is_staged(op, y) { stage.clone() } else { self.part(op, y, &rows) };
+        let out = if is_staged(op, y) { stage.clone() } else { part(op, y, &rows) };
         if x.range() == out {
             let values: &mut [i8] = cast_slice_mut(self.arena.get_mut(out)?);
             portable::lut_onto(table, values);
@@ -265,25 +268,10 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
         Some((start..middle, middle..middle + stage))
     }
 
-    /// The bytes of `y` that an operator writes directly: some rows, or some channels of a vector.
-    fn part(&self, op: &OpRecord, y: &TensorRecord, rows: &Range<usize>) -> Range<usize> {
-        if op.out_channels == y.c {
-            return rows_of(y, rows);
-        }
-        let start = y.offset as usize + op.out_channel as usize;
-        start..start + op.out_channels as usize
-    }
-
     /// Disjoint pieces of the arena.
     fn pieces<const N: usize>(&mut self, ranges: [Range<usize>; N]) -> Option<[&mut [u8]; N]> {
         self.arena.get_disjoint_mut(ranges).ok()
     }
-}
-
-/// The bytes of some rows of a tensor.
-fn rows_of(t: &TensorRecord, rows: &Range<usize>) -> Range<usize> {
-    let row = t.w as usize * t.c as usize;
-    t.offset as usize + rows.start * row..t.offset as usize + rows.end * row
 }
 
 fn layer<'m>(model: &Model<'m>, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<Layer<'m>> {

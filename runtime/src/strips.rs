@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use crate::format::{OpRecord, Packing, TensorRecord, flag, op};
+use crate::format::{Dtype, OpRecord, Packing, TensorRecord, flag, matrix_size, op};
 use crate::kernels::Geometry;
 
 /// Most strips of an operator that may overlap its input: verification goes through them.
@@ -59,7 +59,22 @@ pub fn is_staged(op: &OpRecord, y: &TensorRecord) -> bool {
     op.has(flag::FUSED_ADD) || (op.out_channels != y.c && (y.h, y.w) != (1, 1))
 }
 
-/// Bytes of a strip on its way through the scratch.
+/// The elements of `y` that an operator writes directly: some rows, or some channels of a vector.
+pub(crate) fn part(op: &OpRecord, y: &TensorRecord, rows: &Range<usize>) -> Range<usize> {
+    if op.out_channels == y.c {
+        return rows_of(y, rows);
+    }
+    let start = y.offset as usize + op.out_channel as usize;
+    start..start + op.out_channels as usize
+}
+
+/// The elements of some rows of a tensor.
+pub(crate) fn rows_of(t: &TensorRecord, rows: &Range<usize>) -> Range<usize> {
+    let row = t.w as usize * t.c as usize;
+    t.offset as usize + rows.start * row..t.offset as usize + rows.end * row
+}
+
+/// Elements of a strip on its way through the scratch.
 pub fn stage_len(op: &OpRecord, y: &TensorRecord) -> usize {
     if !is_staged(op, y) {
         return 0;
@@ -77,6 +92,26 @@ pub fn scratch_len(packing: Packing, op: &OpRecord, x: &TensorRecord, y: &Tensor
 pub fn kernel_scratch_len(packing: Packing, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> usize {
     let [h, w, _] = y.shape();
     packing.scratch_len(op, x.shape(), [h, w, op.out_channels as usize]).saturating_add(3) & !3
+}
+
+/// Scratch that an operator of a float model needs, in f32 elements: its kernel's, then a strip's.
+pub fn float_scratch_len(dtype: Dtype, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> usize {
+    float_kernel_scratch_len(dtype, op, x).saturating_add(stage_len(op, y))
+}
+
+/// Filters that the kernels of float models compute with at a time.
+pub const FLOAT_FILTERS: usize = 4;
+
+/// The first part of [`float_scratch_len`], a multiple of 4: filters in f16 are converted there before they meet
+/// many windows.
+pub fn float_kernel_scratch_len(dtype: Dtype, op: &OpRecord, x: &TensorRecord) -> usize {
+    let (outputs, taps) = matrix_size(op, x);
+    let filters = match op.code {
+        op::CONV | op::GROUPED_CONV if dtype == Dtype::F16 => outputs.min(FLOAT_FILTERS),
+        op::DEPTHWISE if dtype == Dtype::F16 => outputs,
+        _ => 0,
+    };
+    filters.saturating_mul(taps).saturating_add(3) & !3
 }
 
 /// Whether the operator, writing `y` strip by strip, never destroys a row of its input `x` that a strip still

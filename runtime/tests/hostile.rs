@@ -160,7 +160,7 @@ fn faults_are_named_where_they_are() {
     assert_eq!(missing, Error::Tensor { tensor: 6, fault: "not all of its channels are written" });
     assert_eq!(op(fault(|s| s.ops[2].strip_rows = 1)), at(2, "has no strips"));
     assert_eq!(op(fault(|s| s.ops[0].flags = flag::REVERSE)), at(0, "has no strips"));
-    assert_eq!(op(fault(|s| s.ops[0].flags = 4)), at(0, "unknown flags or rounding rule"));
+    assert_eq!(op(fault(|s| s.ops[0].flags = 8)), at(0, "unknown flags or rounding rule"));
     let unused = "a field that the operator has no use for is not 0";
     assert_eq!(op(fault(|s| s.ops[2].kernel[1] = 1)), at(2, unused));
     assert_eq!(op(fault(|s| s.ops[5].pad[0] = 1)), at(5, unused));

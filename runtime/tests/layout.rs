@@ -18,7 +18,7 @@ macro_rules! layouts {
 /// Every record of a file.
 fn layouts() -> Vec<Layout> {
     layouts! {
-        Header { magic, version, sections, file_len, crc, arena_len, scratch_offset, input, output, packing, input_rounding, reserved }
+        Header { magic, version, sections, file_len, crc, arena_len, scratch_offset, input, output, packing, input_rounding, dtype, reserved }
         SectionRecord { kind, flags, offset, len, crc }
         NameRef { offset, len }
         TensorRecord { offset, c, h, w, scale, zero, first_op, last_op }
@@ -105,19 +105,22 @@ fn scratch(packing: Packing, op: &OpRecord, [_, in_w, c]: [usize; 3], [h, w, _]:
         (op::CONV, Packing::Sdot) => (h * w).min(64) * up(column, 64),
         (op::CONV, Packing::Vnni) => {
             let band = |n: usize| width() * c * ((n - 1) * stride[0] + extent(0)) + 64;
-            let direct = c % 4 == 0 || dilation[1] == 1 && (kernel[0] == 1 || kernel[1] * c % 4 == 0);
-            let gathered = if direct { 0 } else { 64 * up(column, 4) + 64 };
-            64 + up(4 * column.div_ceil(4), 64) + gathered + band(h).min(32768).max(band(1))
+            let (runs, run) = if dilation[1] == 1 { (kernel[0], kernel[1] * c) } else { (kernel[0] * kernel[1], c) };
+            let tiles = column.div_ceil(4);
+            let pieces = if runs == 1 || run.is_multiple_of(4) { 0 } else { up(24 * (tiles + runs), 64) };
+            64 + up(4 * (tiles + 1), 64) + pieces + band(h).min(32768).max(band(1))
         }
         (op::DEPTHWISE, Packing::Vnni) => {
             let n = kernel[0].div_ceil(4);
             let pitch = if [4, 8, 16, 32].contains(&c) && stride[1] == 1 { c } else { up(c, 16) };
-            128 + 4 * n * (up(width() * pitch, 64) + 256)
+            let planes = 4 * n * (up(width() * pitch, 64) + 256);
+            128 + (32768 / planes).min(h).max(1) * planes
                 + 256 * n * kernel[1] * c.div_ceil(64)
                 + 768 * c.div_ceil(64)
                 + up(c * in_w, 64)
         }
-        (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && values % 4 != 0 => up(values, 4),
+        (op::LINEAR, Packing::Dsp) if op.encoding != encoding::DENSE && !values.is_multiple_of(4) => up(values, 4),
+        (op::LINEAR, Packing::Mve) if [encoding::BLOCKS8, encoding::BLOCKS16].contains(&op.encoding) => up(values, 16),
         (op::LINEAR, Packing::Sdot) => up(values, 64),
         (op::LINEAR, Packing::Vnni) => values + 64,
         _ => 0,

@@ -5,7 +5,7 @@
 use evenkeel_runtime::format::pack::{Form, Packed, fold_offset, pack};
 use evenkeel_runtime::format::{OpRecord, Packing, Requant, encoding, op};
 use evenkeel_runtime::kernels::x86::{Avx2, Avx512, AvxVnni, X86};
-use evenkeel_runtime::kernels::{AddParams, Columns, Geometry, Kernels, Layer, Portable, Weights};
+use evenkeel_runtime::kernels::{AddParams, Columns, Geometry, Kernels, Layer, MulParams, Portable, Weights};
 use proptest::prelude::*;
 
 /// Random bytes.
@@ -203,6 +203,20 @@ fn check_sum<K: Kernels>(p: &AddParams, a: &[i8], b: &[i8]) {
     assert_eq!(y, expected, "{}", K::NAME);
 }
 
+fn check_product<K: Kernels>(p: &MulParams, a: &[i8], b: &[i8]) {
+    let (mut expected, mut y) = (vec![0; a.len()], vec![0; a.len()]);
+    Portable::mul(p, a, b, &mut expected);
+    K::mul(p, a, b, &mut y);
+    assert_eq!(y, expected, "{}", K::NAME);
+}
+
+fn check_table<K: Kernels>(table: &[i8; 256], x: &[i8]) {
+    let (mut expected, mut y) = (vec![0; x.len()], vec![0; x.len()]);
+    Portable::lut(table, x, &mut expected);
+    K::lut(table, x, &mut y);
+    assert_eq!(y, expected, "{}", K::NAME);
+}
+
 /// One axis: size, kernel, stride, dilation, padding, share of the largest output.
 fn axis(sizes: std::ops::Range<usize>) -> impl Strategy<Value = [usize; 6]> {
     let kernel = prop_oneof![1..2usize, 3..4usize, 1..7usize];
@@ -317,5 +331,22 @@ proptest! {
         let mul = mul.map(|m| m >> bits);
         let (a, b): (Vec<i8>, Vec<i8>) = ab.into_iter().unzip();
         with_sets!(check_sum(&AddParams { mul, bias, shift, lo: -100, hi: 127 }, &a, &b));
+    }
+
+    #[test]
+    fn product(channels in 1..150usize, pixels in 1..9usize, seed in any::<u64>(), mul in any::<i32>()) {
+        let mut bytes = Bytes(seed | 1);
+        let (a, b) = (bytes.vec(channels * pixels), bytes.vec(channels * pixels));
+        let (zero, left_shift) = ([bytes.next() as i32, bytes.next() as i32], seed as u32 % 16);
+        let p = MulParams { zero, mul, left_shift, zero_out: bytes.next() as i32, lo: -128, hi: 100 };
+        with_sets!(check_product(&p, &a, &b));
+        with_sets!(check_product(&p, &a, &b[..channels]));
+    }
+
+    #[test]
+    fn table(len in 1..400usize, seed in any::<u64>()) {
+        let mut bytes = Bytes(seed | 1);
+        let table: [i8; 256] = bytes.vec(256).try_into().expect("256 values");
+        with_sets!(check_table(&table, &bytes.vec(len)));
     }
 }

@@ -95,15 +95,20 @@ impl Network {
     }
 }
 
+/// The bytes of a file at an address as sessions want it; cast it to bytes and cut it to the file's length.
+pub fn aligned(file: &[u8]) -> Vec<u64> {
+    let mut words = vec![0u64; file.len().div_ceil(8)];
+    bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..file.len()].copy_from_slice(file);
+    words
+}
+
 /// Outputs of a file for int8 inputs, one after another, by the kernels that define what is right.
 ///
 /// # Errors
 /// When the bytes are no file.
 pub fn host(file: &[u8], inputs: &[i8]) -> Result<Vec<i8>> {
-    let mut words = vec![0u64; file.len().div_ceil(8)];
-    let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..file.len()];
-    bytes.copy_from_slice(file);
-    let model = Model::from_bytes(bytes).map_err(Error::new)?;
+    let words = aligned(file);
+    let model = Model::from_bytes(&bytemuck::cast_slice(&words)[..file.len()]).map_err(Error::new)?;
     let mut arena = chain::arena(&model);
     let mut session = Session::<Portable>::with_kernels(&model, bytemuck::cast_slice_mut(&mut arena))
         .context("cannot start a session")?;

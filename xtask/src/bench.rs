@@ -97,7 +97,9 @@ pub fn bench(flags: &[String]) -> Result<()> {
         return Err(format!("bench has no flag `{unknown}`; it has --layers, --no-peers and --accept"));
     }
     let b = Bench::new()?;
-    let dense = instructions(&b, "Instructions per inference", &[], networks::all(), has("--layers"))?;
+    let all = ["--form", "dense"];
+    let dense =
+        instructions(&b, "Instructions per inference, every weight stored", &all, networks::all(), has("--layers"))?;
     let references = || networks::MLPERF.iter().map(|m| m.name);
     let half = instructions(&b, "With the smaller half of all blocks zero", &["--blocks", "50%"], references(), false)?;
     if has("--accept") {
@@ -134,8 +136,8 @@ fn instructions(
         for run in &runs {
             print!(" {} | {:.3} |", n(&run["total"]), n(&run["total"]) as f64 / macs(run).max(1) as f64);
         }
-        for i in 0..2 {
-            let ratio = reference(name).map(|r| r.cmsis_nn[i] as f64 / n(&runs[i]["total"]).max(1) as f64);
+        for (i, run) in runs.iter().take(2).enumerate() {
+            let ratio = reference(name).map(|r| r.cmsis_nn[i] as f64 / n(&run["total"]).max(1) as f64);
             print!(" {} |", ratio.map_or_else(|| "–".into(), |r| format!("{r:.2}")));
         }
         println!();

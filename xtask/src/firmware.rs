@@ -1,7 +1,7 @@
 //! Builds the firmware of the emulated boards.
 
-use crate::setup::{Compiler, compiler};
-use crate::sh::{Result, cmd, root, run, target};
+use crate::setup;
+use crate::sh::{Result, root, run, target};
 use std::path::PathBuf;
 
 /// A board whose firmware lies in `boards/NAME`.
@@ -30,24 +30,9 @@ pub fn build() -> Result<Firmware> {
 
 fn build_board(board: &Board) -> Result<PathBuf> {
     let dir = target().join("board");
-    let mut c;
-    match compiler(board.target)? {
-        Compiler::Rustup => c = cmd("cargo"),
-        Compiler::Debian(linker) => {
-            c = cmd("/usr/bin/cargo");
-            let variable = board.target.replace(['-', '.'], "_").to_uppercase();
-            c.env("RUSTC", "/usr/bin/rustc")
-                .env("RUSTC_BOOTSTRAP", "1")
-                .env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
-        }
-    }
-    let debian = c.get_program() == "/usr/bin/cargo";
+    let mut c = setup::cargo("build", board.target)?;
     c.current_dir(root().join("boards").join(board.name));
-    c.args(["build", "--release", "--locked", "--target", board.target, "--target-dir"]).arg(&dir);
-    if debian {
-        c.arg("-Zbuild-std=core");
-    }
-    run(&mut c)?;
+    run(c.args(["--release", "--target-dir"]).arg(&dir))?;
     let out = target().join("firmware");
     std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
     let elf = out.join(format!("{}.elf", board.name));

@@ -3,7 +3,9 @@
 
 mod aarch64;
 mod bench;
+mod c_library;
 mod demo;
+mod examples;
 mod firmware;
 mod networks;
 mod peers;
@@ -22,6 +24,10 @@ cargo xtask <command>
   test              set-up, then formatting, lints, docs, and every test, emulated firmware included
   firmware          builds the firmware of both emulated boards and the program for AArch64 into target/firmware
   aarch64           builds that program and runs the runtime's tests on three emulated AArch64 cores
+  c-library [TARGET] the static library and header for C into target/c/TARGET (default thumbv7em-none-eabihf;
+                    host for this machine)
+  header            makes runtime/capi/evenkeel.h anew
+  examples          builds the firmwares and the host program of examples/, and runs the firmwares
   bench [FLAGS]     instructions of the MLPerf Tiny networks and the networks of ../shared on emulated Cortex-M4,
                     Cortex-M55 and AArch64 cores, sizes, and times on this host beside its peers. --layers: each layer
                     too; --no-peers: no times; --accept: write the counts that tests hold kernels to
@@ -42,6 +48,9 @@ fn main() -> ExitCode {
         Some("test") => test::test(),
         Some("firmware") => firmware::build().and_then(|_| aarch64::build()).map(drop),
         Some("aarch64") => aarch64::setup().and_then(|()| aarch64::build()).and_then(|_| aarch64::test()),
+        Some("c-library") => c_library::build(args.get(1).map_or(c_library::BOARD, String::as_str)).map(drop),
+        Some("header") => c_library::header(),
+        Some("examples") => examples::examples(),
         Some("bench") => bench::bench(&args[1..]),
         Some("seeds") => number(5).and_then(studies::seeds),
         Some("peers") => number(7).and_then(peers::peers),

@@ -1,8 +1,9 @@
-//! What a fresh machine lacks: the emulator, and a compiler for the microcontrollers.
+//! What a fresh machine lacks: the emulator, and compilers for the microcontrollers.
 
 use crate::firmware::BOARDS;
 use crate::sh::{Result, cmd, has, output, run};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// How to compile for a microcontroller.
 pub enum Compiler {
@@ -15,6 +16,7 @@ pub enum Compiler {
 /// Everything that `test` and `demo` need.
 pub fn all() -> Result<()> {
     emulator()?;
+    c_compiler()?;
     BOARDS.iter().try_for_each(|board| compiler(board.target).map(drop))?;
     crate::aarch64::setup()
 }
@@ -26,6 +28,33 @@ pub fn emulator() -> Result<()> {
         return Ok(());
     }
     apt(&["qemu-system-arm"])
+}
+
+/// Makes sure that there are C compilers for this machine and for microcontrollers, and `make`.
+pub fn c_compiler() -> Result<()> {
+    let lacking: Vec<_> = [("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("cc", "gcc"), ("make", "make")]
+        .into_iter()
+        .filter(|(program, _)| !has(program, "--version"))
+        .map(|(_, package)| package)
+        .collect();
+    if lacking.is_empty() {
+        println!("set-up: arm-none-eabi-gcc is there");
+        return Ok(());
+    }
+    apt(&lacking)
+}
+
+/// Cargo for a microcontroller: `cargo <verb> --locked --target <target>`.
+pub fn cargo(verb: &str, target: &str) -> Result<Command> {
+    let compiler = compiler(target)?;
+    let mut c = cmd(if matches!(compiler, Compiler::Rustup) { "cargo" } else { "/usr/bin/cargo" });
+    c.args([verb, "--locked", "--target", target]);
+    if let Compiler::Debian(linker) = compiler {
+        let variable = target.replace(['-', '.'], "_").to_uppercase();
+        c.arg("-Zbuild-std=core").env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+        c.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
+    }
+    Ok(c)
 }
 
 /// A compiler for `target`: rustup's where its target can be added, Debian's packages where not.

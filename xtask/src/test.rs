@@ -1,7 +1,7 @@
 //! Every check of the project, and those that need more than a stable compiler.
 
 use crate::sh::{Result, cmd, has, root, run, shared};
-use crate::{aarch64, firmware, setup};
+use crate::{aarch64, examples, firmware, setup};
 
 /// Formatting, lints, docs, firmware, tests.
 pub fn test() -> Result<()> {
@@ -15,6 +15,7 @@ pub fn test() -> Result<()> {
     run(cmd("cargo").args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     let mut programs = firmware::build()?;
     programs.push((aarch64::VARIABLE, aarch64::build()?));
+    programs.push((examples::VARIABLE, examples::build()?));
     let tests = if has("cargo-nextest", "--version") { &["nextest", "run"][..] } else { &["test"][..] };
     run(cmd("cargo").args(tests).args(["--locked", "--workspace"]).envs(programs))?;
     if tests[0] == "nextest" {

@@ -17,7 +17,7 @@ fn check(random: &mut Random, sample: Sample) {
             let cost = cost.unwrap_or(u64::MAX);
             // Readings of SysTick are exact to one tick, and to begin with a shape, or to see that it is left to the
             // portable kernel, takes some instructions too.
-            let slack = (INPUTS * (40 + 300)) as u64;
+            let slack = (INPUTS * (40 + 500)) as u64;
             let name = &sample.name;
             assert!(cost <= portable + slack, "{board:?} {name} {form}: {cost} instructions, portable {portable}");
         };
@@ -116,7 +116,7 @@ fn depthwise() {
 fn fully_connected() {
     let mut random = Random(3);
     for (inputs, outputs) in
-        [(1, 1), (3, 5), (4, 4), (5, 1), (6, 2), (7, 7), (16, 12), (33, 10), (64, 3), (130, 9), (4200, 5)]
+        [(1, 1), (3, 5), (4, 4), (5, 1), (6, 2), (7, 7), (16, 12), (33, 10), (64, 3), (130, 9), (4200, 8)]
     {
         let sample = linear(&mut random, inputs, outputs);
         check(&mut random, sample);

@@ -1,5 +1,7 @@
 //! `evenkeel bench`: time on this host, or instructions on an emulated device.
 
+mod host;
+
 use super::{Target, firmware, print_json, thousands};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
@@ -7,15 +9,14 @@ use evenkeel::chain;
 use evenkeel::error::{Context, Error, Result};
 use evenkeel_emulator::{Board, Job, aarch64};
 use evenkeel_runtime::cast::MappedFile;
-use evenkeel_runtime::kernels::{Native, Portable};
-use evenkeel_runtime::preprocess::quantise_input;
+use evenkeel_runtime::kernels::Portable;
+use evenkeel_runtime::preprocess::{normalise_input, quantise_input};
 use evenkeel_runtime::{Model, Session};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::time::Instant;
 
 /// Measures a .keel file per layer and in all.
 #[derive(Args)]
@@ -55,30 +56,47 @@ impl Bench {
     pub fn run(&self) -> Result<()> {
         let file = MappedFile::open(&self.model).at(&self.model)?;
         let model = chain::open(file.bytes(), &self.model)?;
-        let inputs = self.inputs(&model)?;
         let mut out = match (self.target, self.target.board()) {
-            (_, Some(board)) => self.emulated(board, &model, file.bytes(), &inputs)?,
-            (Target::Aarch64, None) => self.counted(&model, file.bytes(), &inputs)?,
-            (_, None) => host(&model, &inputs, self.portable)?,
+            (Target::Host, _) if model.dtype().is_float() => {
+                let random = |rng: &mut ChaCha8Rng| rng.random_range(-1.0..1.0);
+                host::float(&model, &self.inputs(&model, random, normalise_input)?)?
+            }
+            (Target::Host, _) => host::int8(&model, &self.int8_inputs(&model)?, self.portable)?,
+            _ if model.dtype().is_float() => {
+                return Err(Error::new("the programs for emulated devices run int8 models only")
+                    .at(&self.model)
+                    .help("use --target host"));
+            }
+            (_, Some(board)) => self.emulated(board, &model, file.bytes(), &self.int8_inputs(&model)?)?,
+            (_, None) => self.counted(&model, file.bytes(), &self.int8_inputs(&model)?)?,
         };
-        out["arena"] = json!(model.arena_len());
+        out["arena"] = json!(model.arena_bytes());
         out["bytes"] = json!(model.file_len());
         out["file"] = json!(self.model);
         if self.json { print_json(&out) } else { table(&out) }
     }
 
-    /// int8 inputs, one after another.
-    fn inputs(&self, model: &Model) -> Result<Vec<i8>> {
+    fn int8_inputs(&self, model: &Model) -> Result<Vec<i8>> {
+        self.inputs(model, |rng| rng.random(), quantise_input)
+    }
+
+    /// Inputs, one after another: those of the data, prepared, or random ones.
+    fn inputs<T: Clone + Default>(
+        &self,
+        model: &Model,
+        random: impl Fn(&mut ChaCha8Rng) -> T,
+        prepare: impl Fn(&Model, &[f32], &mut [T]) -> std::result::Result<(), evenkeel_runtime::Error>,
+    ) -> Result<Vec<T>> {
         let width = model.input().elements();
         let Some(path) = &self.data else {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            return Ok((0..self.rows.unwrap_or(1) * width).map(|_| rng.random()).collect());
+            return Ok((0..self.rows.unwrap_or(1) * width).map(|_| random(&mut rng)).collect());
         };
         let (shape, x) = chain::load_inputs(path, "x", |data| (data.train.sample, data.verdict.unlabelled()))?;
         let rows = chain::rows_of(model, &shape).map_err(|e| e.at(path))?.min(self.rows.unwrap_or(1));
-        let mut out = vec![0; rows * width];
+        let mut out = vec![T::default(); rows * width];
         for (q, x) in out.chunks_mut(width).zip(x.chunks(width)) {
-            quantise_input(model, x, q).context("input")?;
+            prepare(model, x, q).context("input")?;
         }
         Ok(out)
     }
@@ -149,48 +167,6 @@ fn host_outputs(model: &Model, inputs: &[i8]) -> Result<Vec<i8>> {
         out.extend_from_slice(session.output());
     }
     Ok(out)
-}
-
-fn host(model: &Model, inputs: &[i8], portable: bool) -> Result<Value> {
-    if portable { timed::<Portable>(model, inputs, "portable") } else { timed::<Native>(model, inputs, "native") }
-}
-
-/// Median, minimum and 99th percentile of single inferences, after a warm-up.
-fn timed<K: evenkeel_runtime::kernels::Kernels>(model: &Model, inputs: &[i8], kernels: &str) -> Result<Value> {
-    let mut arena = chain::arena(model);
-    let mut session =
-        Session::<K>::with_kernels(model, bytemuck::cast_slice_mut(&mut arena)).context("cannot start a session")?;
-    let width = model.input().elements();
-    let repeats = (400 / (inputs.len() / width).max(1)).max(20);
-    let (mut totals, mut per_layer) = (Vec::new(), vec![Vec::new(); model.ops().len()]);
-    for round in 0..=repeats {
-        for x in inputs.chunks(width) {
-            session.input_mut().copy_from_slice(x);
-            let begin = Instant::now();
-            session.run();
-            let total = begin.elapsed().as_nanos() as u64;
-            // The input's place in the arena may be used again: it is filled anew for the second run.
-            session.input_mut().copy_from_slice(x);
-            let mut last = Instant::now();
-            session.run_observed(|i| {
-                let now = Instant::now();
-                if round > 0 {
-                    per_layer[i].push((now - last).as_nanos() as u64);
-                }
-                last = Instant::now();
-            });
-            if round > 0 {
-                totals.push(total);
-            }
-        }
-    }
-    totals.sort_unstable();
-    per_layer.iter_mut().for_each(|v| v.sort_unstable());
-    Ok(json!({
-        "target": "host", "unit": "ns", "kernels": kernels, "total": totals[totals.len() / 2], "min": totals[0],
-        "p99": totals[totals.len() * 99 / 100], "inferences": totals.len(),
-        "layers": layers(model, |i| per_layer[i][per_layer[i].len() / 2]),
-    }))
 }
 
 fn table(out: &Value) -> Result<()> {

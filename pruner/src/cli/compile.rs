@@ -1,27 +1,29 @@
 //! `evenkeel compile`: a network as it is, without pruning; one that is quantised already keeps its integers.
 
 use super::{InputFlags, print_json, thousands};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use evenkeel::chain;
 use evenkeel::contract::InputNorm;
 use evenkeel::data::batch::Normaliser;
 use evenkeel::error::{Error, Result};
 use evenkeel::files;
-use evenkeel::lower::{Extras, Forms, Target, lower_as};
+use evenkeel::lower::{Extras, Forms, Lowered, Target, lower_as, lower_float};
 use evenkeel::net::{Set, device};
 use evenkeel::prune::blocks::Pattern;
 use evenkeel::prune::blocks::quantised::zero_blocks;
 use evenkeel::quant::QGraph;
+use evenkeel_runtime::format::Dtype;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Quantises a network to int8 and writes a .keel file, without pruning and without a verdict.
+/// Writes a .keel file of a network, quantised to int8 or in floats, without pruning and without a verdict.
 ///
 /// A network that is quantised already (QuantizeLinear and DequantizeLinear around every operator) keeps its scales
 /// and zero points and needs no data.
 #[derive(Args)]
 #[command(after_help = "Examples: evenkeel compile model.onnx --data set.npz -o model.keel\n          \
-    evenkeel compile model_qdq.onnx -o model.keel")]
+    evenkeel compile model_qdq.onnx -o model.keel\n          \
+    evenkeel compile model.onnx --dtype f16 -o model.keel")]
 pub struct Compile {
     /// The ONNX network, f32 or quantised
     model: PathBuf,
@@ -37,6 +39,9 @@ pub struct Compile {
     /// What the file is for: portable, cortex-m4, cortex-m55, aarch64 or x86-64
     #[arg(long, default_value_t)]
     target: Target,
+    /// What the file computes in: int8, or f32 with weights in f32 or f16, which needs no data
+    #[arg(long, value_enum, default_value_t = Numbers::Int8)]
+    dtype: Numbers,
     /// How weights are stored
     #[arg(long, value_enum, default_value_t = Forms::Auto)]
     form: Forms,
@@ -54,28 +59,28 @@ pub struct Compile {
     json: bool,
 }
 
+/// See [`Dtype`].
+#[derive(Clone, Copy, ValueEnum)]
+enum Numbers {
+    Int8,
+    F32,
+    F16,
+}
+
+impl From<Numbers> for Dtype {
+    fn from(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::Int8 => Dtype::Int8,
+            Numbers::F32 => Dtype::F32,
+            Numbers::F16 => Dtype::F16,
+        }
+    }
+}
+
 impl Compile {
     pub fn run(&self) -> Result<()> {
         let input = self.input.apply(&InputNorm::default())?;
-        let mut q = match (chain::load_quantised(&self.model, &input)?, &self.data) {
-            (Some(q), None) => q,
-            (Some(_), Some(_)) => {
-                return Err(Error::new("the network is quantised already, so there is nothing to calibrate")
-                    .at(&self.model)
-                    .help("leave --data out, or give the f32 network"));
-            }
-            (None, Some(data)) => self.calibrated(data, &input)?,
-            (None, None) => {
-                return Err(Error::new("an f32 network needs data to calibrate on")
-                    .at(&self.model)
-                    .help("give --data set.npz, or a network with QuantizeLinear and DequantizeLinear"));
-            }
-        };
-        if let Some(pattern) = self.blocks {
-            let pattern = if self.block_uniform { pattern.even() } else { pattern };
-            zero_blocks(&mut q, pattern, self.target).map_err(|e| e.at(&self.model))?;
-        }
-        let lowered = lower_as(&q, &Extras::default(), self.target, self.form).map_err(|e| e.at(&self.model))?;
+        let lowered = self.lowered(&input)?;
         files::write(&self.output, &lowered.bytes)?;
         if self.json {
             return print_json(
@@ -90,6 +95,39 @@ impl Compile {
             thousands(lowered.macs)
         );
         Ok(())
+    }
+
+    /// The network as a file.
+    fn lowered(&self, input: &InputNorm) -> Result<Lowered> {
+        let dtype = self.dtype.into();
+        if dtype != Dtype::Int8 {
+            if self.data.is_some() || self.blocks.is_some() {
+                return Err(Error::new("a float model is not calibrated, and has all of its weights stored")
+                    .help("leave --data and --blocks out"));
+            }
+            let graph = chain::load_network(&self.model)?;
+            return lower_float(&graph, &chain::input_channels(input), &Extras::default(), self.target, dtype)
+                .map_err(|e| e.at(&self.model));
+        }
+        let mut q = match (chain::load_quantised(&self.model, input)?, &self.data) {
+            (Some(q), None) => q,
+            (Some(_), Some(_)) => {
+                return Err(Error::new("the network is quantised already, so there is nothing to calibrate")
+                    .at(&self.model)
+                    .help("leave --data out, or give the f32 network"));
+            }
+            (None, Some(data)) => self.calibrated(data, input)?,
+            (None, None) => {
+                return Err(Error::new("an f32 network needs data to calibrate on")
+                    .at(&self.model)
+                    .help("give --data set.npz, or a network with QuantizeLinear and DequantizeLinear"));
+            }
+        };
+        if let Some(pattern) = self.blocks {
+            let pattern = if self.block_uniform { pattern.even() } else { pattern };
+            zero_blocks(&mut q, pattern, self.target).map_err(|e| e.at(&self.model))?;
+        }
+        lower_as(&q, &Extras::default(), self.target, self.form).map_err(|e| e.at(&self.model))
     }
 
     /// The f32 network, quantised on rows of `data`.

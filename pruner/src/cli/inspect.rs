@@ -91,14 +91,15 @@ impl Inspect {
             let layers: Vec<_> = ops.iter().enumerate().map(|(i, o)| json!({"name": model.name(o.name), "op": o.code_name(), "shape": shape(o.output), "macs": model.macs(i)})).collect();
             let groups = certificate.map(|(_, g)| g.iter().map(|g| json!({"group": model.name(g.name), "n": g.n, "dense": g.dense, "pruned": g.pruned, "int8": g.int8})).collect::<Vec<_>>());
             return print_json(
-                &json!({"file": path, "bytes": model.file_len(), "arena": model.arena_len(), "macs": macs, "layers": layers, "contract": model.contract(), "certificate": groups}),
+                &json!({"file": path, "bytes": model.file_len(), "dtype": model.dtype().name(), "arena": model.arena_bytes(), "macs": macs, "layers": layers, "contract": model.contract(), "certificate": groups}),
             );
         }
         say!(
-            "{}: {} bytes, arena {} bytes, {} MACs",
+            "{}: {}, {} bytes, arena {} bytes, {} MACs",
             path.display(),
+            model.dtype().name(),
             thousands(model.file_len() as u64),
-            thousands(model.arena_len() as u64),
+            thousands(model.arena_bytes() as u64),
             thousands(macs)
         );
         for (i, o) in ops.iter().enumerate() {

@@ -15,6 +15,7 @@ macro_rules! say {
 mod audit;
 mod bench;
 mod compile;
+mod export;
 mod inspect;
 mod key;
 mod keygen;
@@ -60,6 +61,7 @@ enum Command {
     Verify(verify::Verify),
     Run(run::Run),
     Bench(bench::Bench),
+    Export(export::Export),
     Report(report::Report),
     Monitor(monitor::Monitor),
     Keygen(keygen::Keygen),
@@ -82,6 +84,7 @@ impl Cli {
             Command::Verify(c) => c.run(),
             Command::Run(c) => c.run().map(done),
             Command::Bench(c) => c.run().map(done),
+            Command::Export(c) => c.run().map(done),
             Command::Report(c) => c.run().map(done),
             Command::Monitor(c) => c.run().map(done),
             Command::Keygen(c) => c.run().map(done),

@@ -37,12 +37,8 @@ impl Run {
         let (shape, x) = data::load_array(&self.input, npz.then_some(self.array.as_str()))?;
         let rows = chain::rows_of(&model, &shape).map_err(|e| e.at(&self.input))?.min(self.rows.unwrap_or(usize::MAX));
         let width = model.input().elements();
-        let y = chain::int8_outputs(&model, &x[..rows * width], width)?;
-        let out = model.output();
-        let real: Vec<Vec<f32>> = y
-            .chunks(out.elements())
-            .map(|r| r.iter().map(|&q| out.scale * (q as i32 - out.zero) as f32).collect())
-            .collect();
+        let y = chain::outputs(&model, &x[..rows * width], width)?;
+        let real: Vec<&[f32]> = y.chunks(model.output().elements()).collect();
         let classes: Vec<usize> = real.iter().map(|r| evenkeel::net::set::classes(r, r.len())[0]).collect();
         if self.json {
             return print_json(&json!({"file": self.model, "classes": classes, "outputs": real}));

@@ -7,7 +7,7 @@ use super::target::Target;
 use crate::error::Result;
 use crate::graph::{Graph, Op, norm::fold_batch_norm, tail::drop_softmax};
 use crate::quant::{equalise, fuse::fuse};
-use evenkeel_runtime::format::SECTION_ALIGN;
+use evenkeel_runtime::format::{Dtype, SECTION_ALIGN};
 use std::borrow::Cow;
 
 /// What the lowered file of a network costs.
@@ -35,7 +35,7 @@ pub fn cost(graph: &Graph, norm: usize, extras: &Extras, target: Target) -> Resu
     let steps = fuse(&graph)?;
     let items = of_steps(&graph, &steps);
     let Skeleton { mut spec, data_len, macs, .. } =
-        skeleton(&items, steps.output, equalise::records(&graph, norm), extras, target)?;
+        skeleton(&items, steps.output, equalise::records(&graph, norm), extras, target, Dtype::Int8)?;
     // Sections begin at multiples of 64, so a data section that is shorter by such a multiple makes the file
     // shorter by as much: no need to write megabytes of zeros to know the length.
     let left_out = data_len.saturating_sub(1) / SECTION_ALIGN * SECTION_ALIGN;

@@ -4,24 +4,27 @@
 use super::plan::{Overlap, Share, Tensor, plan};
 use super::target::Target;
 use crate::error::{Error, Result};
-use evenkeel_runtime::format::{FileSpec, MAX_ARENA, OpRecord, TensorRecord, flag, op};
-use evenkeel_runtime::strips::{is_staged, is_windowed, keeps_input, needed, scratch_len, strips};
+use evenkeel_runtime::format::{Dtype, FileSpec, MAX_ARENA, OpRecord, Packing, TensorRecord, flag, op};
+use evenkeel_runtime::strips::{
+    MAX_STRIPS, float_scratch_len, is_staged, is_windowed, keeps_input, needed, scratch_len, strips,
+};
 
 /// Gives tensors their offsets, operators their strips, and the arena its length.
 ///
 /// # Errors
 /// When the arena would be larger than the format allows.
-pub(super) fn place(spec: &mut FileSpec, target: Target) -> Result<()> {
-    let packing = target.packing();
+pub(super) fn place(spec: &mut FileSpec, target: Target, packing: Packing, dtype: Dtype) -> Result<()> {
+    let unit = dtype.arena_bytes();
+    let most = MAX_ARENA as usize / unit;
     let shares = if target.saves_ram() { shares(spec) } else { in_place(spec) };
     let tensor = |t: &TensorRecord| Tensor { size: t.elements(), alive: (t.first_op as usize, t.last_op as usize) };
     let tensors: Vec<Tensor> = spec.tensors.iter().map(tensor).collect();
     let (offsets, total) = plan(&tensors, &shares);
-    let too_large = |bytes: usize| {
-        Error::new(format!("the network needs an arena of {bytes} bytes"))
+    let too_large = |elements: usize| {
+        Error::new(format!("the network needs an arena of {} bytes", elements.saturating_mul(unit)))
             .help(format!("the format allows {MAX_ARENA}: use a smaller input or more stride"))
     };
-    if total > MAX_ARENA as usize {
+    if total > most {
         return Err(too_large(total));
     }
     for (t, &offset) in spec.tensors.iter_mut().zip(&offsets) {
@@ -31,10 +34,11 @@ pub(super) fn place(spec: &mut FileSpec, target: Target) -> Result<()> {
     for op in &mut spec.ops {
         let (x, y) = (&spec.tensors[op.input as usize], &spec.tensors[op.output as usize]);
         choose_strips(op, x, y, target)?;
-        scratch = scratch.max(scratch_len(packing, op, x, y));
+        let needed = if dtype.is_float() { float_scratch_len(dtype, op, x, y) } else { scratch_len(packing, op, x, y) };
+        scratch = scratch.max(needed);
     }
     let arena = total.saturating_add(scratch).next_multiple_of(4);
-    if arena > MAX_ARENA as usize {
+    if arena > most {
         return Err(too_large(arena));
     }
     (spec.scratch_offset, spec.arena_len) = (total as u32, arena as u32);
@@ -58,8 +62,9 @@ fn heirs(spec: &FileSpec) -> impl Iterator<Item = (&OpRecord, usize, usize)> {
 fn shares(spec: &FileSpec) -> Vec<Share> {
     let mut shares = in_place(spec);
     for (op, old, new) in heirs(spec) {
-        if op.input as usize == old && is_windowed(op) && op.input2 as usize != old {
-            let (x, y) = (&spec.tensors[old], &spec.tensors[new]);
+        let (x, y) = (&spec.tensors[old], &spec.tensors[new]);
+        let few = y.h.div_ceil(least_rows(op, y) as u32) <= MAX_STRIPS;
+        if op.input as usize == old && is_windowed(op) && op.input2 as usize != old && few {
             let how = shifts(&OpRecord { strip_rows: least_rows(op, y), ..*op }, x, y);
             shares.push(Share { old, new, how });
         }
@@ -74,7 +79,7 @@ fn in_place(spec: &FileSpec) -> Vec<Share> {
         let (first, second) = (op.input as usize == *old, op.input2 as usize == *old);
         let elementwise = match op.code {
             op::ADD => true,
-            op::MUL | op::LUT => first,
+            op::MUL | op::LUT | op::ACTIVATION => first,
             _ => op.has(flag::FUSED_ADD) && second,
         };
         same_shape && elementwise

@@ -6,6 +6,7 @@
 
 mod cost;
 mod extras;
+mod float;
 pub mod forecast;
 mod forms;
 mod memory;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use cost::{Cost, cost};
 pub use extras::{Certificate, Extras, Floor, GroupCertificate, MonitorPlan};
+pub use float::lower_float;
 pub use forms::Forms;
 pub use target::Target;
 
@@ -28,7 +30,7 @@ use crate::error::{Context, Error, Result};
 use crate::quant::{QGraph, QNode, QOp, QWeights};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::pack::{Packed, fold_offset};
-use evenkeel_runtime::format::{FileSpec, OpRecord, Requant};
+use evenkeel_runtime::format::{Dtype, FileSpec, OpRecord, Requant};
 use program::{Item, of_quantised};
 use skeleton::{Skeleton, skeleton};
 
@@ -64,7 +66,7 @@ pub fn lower(q: &QGraph, extras: &Extras, target: Target) -> Result<Lowered> {
 /// # Errors
 /// As [`lower`].
 pub fn lower_as(q: &QGraph, extras: &Extras, target: Target, forms: Forms) -> Result<Lowered> {
-    let laid_out = |items: &[Item]| skeleton(items, q.output, q.input_norm.len(), extras, target);
+    let laid_out = |items: &[Item]| skeleton(items, q.output, q.input_norm.len(), extras, target, Dtype::Int8);
     let arena = |stored: &[_]| laid_out(&of_quantised(q, stored)).map(|s| s.spec.arena_len);
     let packed = forms::all(q, target, forms, arena)?;
     let items = of_quantised(q, &forms::sizes(&packed));

@@ -11,6 +11,8 @@ pub(super) struct Item<'a> {
     pub kind: Kind,
     pub inputs: &'a [usize],
     pub shape: Shape,
+    /// Whether a sum can be computed with it: there are bounds for one of the two only where they are integers.
+    pub takes_sum: bool,
     /// How its weights are stored, where it is not every one of them.
     pub stored: Option<Stored>,
 }
@@ -43,6 +45,11 @@ pub(super) enum Kind {
     /// Rows above, columns to the left.
     Pad([usize; 2]),
     Concat,
+    /// A function of one value in f32: its code, and how many parameters it has.
+    Activation {
+        function: u16,
+        parameters: usize,
+    },
 }
 
 /// The items of a quantised network; of each node, how its weights are stored.
@@ -67,6 +74,7 @@ pub(super) fn of_quantised<'a>(q: &'a QGraph, stored: &[Option<Stored>]) -> Vec<
         kind: kind(&n.op),
         inputs: &n.inputs,
         shape: n.shape,
+        takes_sum: true,
         stored: *stored,
     };
     q.nodes.iter().zip(stored).map(item).collect()
@@ -99,7 +107,7 @@ pub(super) fn of_steps<'a>(graph: &'a Graph, steps: &'a Steps) -> Vec<Item<'a>> 
             // Nothing else becomes a step.
             Op::Input | Op::BatchNorm(_) | Op::Flatten => Kind::Input,
         };
-        Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape, stored: None }
+        Item { name: &node.name, kind, inputs: &step.inputs, shape: step.shape, takes_sum: true, stored: None }
     };
     steps.steps.iter().map(item).collect()
 }
@@ -222,7 +230,7 @@ fn sums(items: &[Item], readers: &[usize], places: &[Option<(usize, usize)>]) ->
         let [a, b] = [item.inputs[0], item.inputs[1]];
         let (later, second) = if b > a { (b, true) } else { (a, false) };
         let weighted = matches!(items[later].kind, Kind::Conv { .. } | Kind::Linear);
-        if a != b && weighted && readers[later] == 1 && items[later].shape == item.shape {
+        if a != b && weighted && items[later].takes_sum && readers[later] == 1 && items[later].shape == item.shape {
             sums[later] = Some(Sum { item: i, second });
         }
     }

@@ -9,7 +9,8 @@ use crate::error::{Context, Error, Result};
 use crate::graph::{Shape, Window};
 use crate::quant::fuse::tap_range;
 use evenkeel_runtime::format::{
-    FileSpec, InputChannel, MAX_RECORDS, OpRecord, Requant, TENSOR_ALIGN, TensorRecord, encoding, flag, op,
+    Dtype, FileSpec, InputChannel, MAX_RECORDS, OpRecord, Packing, Requant, TENSOR_ALIGN, TensorRecord, encoding, flag,
+    op,
 };
 
 /// The file to be: its numbers are zero and its data section is still empty.
@@ -34,21 +35,24 @@ pub(super) fn skeleton(
     norm: usize,
     extras: &Extras,
     target: Target,
+    dtype: Dtype,
 ) -> Result<Skeleton> {
     if output == 0 || items.len() > MAX_RECORDS {
         return Err(Error::new(format!("a network of {} operations cannot be lowered", items.len().saturating_sub(1)))
             .help(format!("the format holds 1 to {} operations", MAX_RECORDS - 1)));
     }
     let program = program(items, output, target.saves_ram());
-    let mut data = DataLayout { len: 0, weight_align: target.packing().weights_align() };
-    let mut spec = FileSpec { packing: target.packing() as u16, ..FileSpec::default() };
+    // Float weights lie as they are for every target.
+    let packing = if dtype.is_float() { Packing::Portable } else { target.packing() };
+    let mut data = DataLayout { len: 0, weight_align: packing.weights_align() };
+    let mut spec = FileSpec { packing: packing as u16, dtype: dtype as u16, ..FileSpec::default() };
     // All fit: there are no more tensors than items.
     spec.output = program.tensor(output).unwrap_or_default() as u16;
     let mut macs = 0u64;
     for planned in &program.ops {
         let name = items[planned.item].name;
         let (mut record, weights) =
-            record(items, &program, planned, &mut data, target).context(format!("cannot lower '{name}'"))?;
+            record(items, &program, planned, &mut data, packing, dtype).context(format!("cannot lower '{name}'"))?;
         record.name = spec.names.add(name);
         let shape = items[planned.item].shape;
         macs += weights as u64 * (shape.h * shape.w) as u64;
@@ -60,7 +64,7 @@ pub(super) fn skeleton(
         let [c, h, w, first_op, last_op] = [c, h, w, alive.0, alive.1].map(|v| v as u32);
         TensorRecord { offset: 0, c, h, w, scale: 1.0, zero: 0, first_op, last_op }
     }));
-    place(&mut spec, target)?;
+    place(&mut spec, target, packing, dtype)?;
 
     spec.contract = extras.contract.clone();
     spec.certificate = extras.certificate.as_ref().map(|c| c.records(&mut spec.names));
@@ -107,7 +111,8 @@ fn record(
     program: &Program,
     planned: &Planned,
     data: &mut DataLayout,
-    target: Target,
+    packing: Packing,
+    dtype: Dtype,
 ) -> Result<(OpRecord, usize)> {
     let item = &items[planned.item];
     let from = items[program.tensors[planned.inputs[0]]].shape;
@@ -127,24 +132,28 @@ fn record(
         Kind::MaxPool(window) => (op::MAX_POOL, Some(window), 1, 0, 0),
         Kind::Mean(window) => {
             let (base, most) = tap_range(&window, from, to)?;
-            (op::AVG_POOL, Some(window), base, 0, most - base + 1)
+            let (base, records) = if dtype.is_float() { (1, 0) } else { (base, most - base + 1) };
+            (op::AVG_POOL, Some(window), base, 0, records)
         }
-        Kind::Mul => (op::MUL, None, 1, 0, 1),
+        Kind::Mul => (op::MUL, None, 1, 0, usize::from(!dtype.is_float())),
         Kind::Lut => (op::LUT, None, 1, 0, 0),
         Kind::Softmax => (op::SOFTMAX, None, 1, 0, 0),
         Kind::Resize(_) => (op::RESIZE, None, 1, 0, 0),
         Kind::Slice(first) => (op::SLICE, None, first[2], 0, 0),
-        Kind::Pad(_) => (op::PAD, None, 1, 0, 0),
+        Kind::Pad(_) => (op::PAD, None, 1, 0, usize::from(dtype.is_float())),
+        Kind::Activation { function, parameters } => (op::ACTIVATION, None, function.into(), 0, parameters),
     };
-    let tile = target.packing().tile(code, encoding::DENSE);
+    let tile = packing.tile(code, encoding::DENSE);
     let (encoded, index) = item.stored.map_or((encoding::DENSE, 0), |s| (s.encoding, s.index));
     let weights = match (code, item.stored) {
         (op::CONV | op::LINEAR, Some(stored)) => stored.weights,
         (op::CONV | op::LINEAR, None) => tile.dense_len(to.c, taps),
         (op::LUT, _) => 256,
-        (op::SOFTMAX, _) => 1024,
+        (op::SOFTMAX, _) if !dtype.is_float() => 1024,
         _ => to.c * taps,
     };
+    let weights = weights * dtype.weight_bytes();
+    let record_len = if dtype.is_float() { size_of::<f32>() } else { size_of::<Requant>() };
     let align = if taps > 0 { data.weight_align } else { TENSOR_ALIGN };
     let pair = |of: fn(&Window) -> [usize; 2], other: [usize; 2]| -> Result<[u16; 2]> {
         let [v, h] = window.as_ref().map_or(other, of);
@@ -172,7 +181,7 @@ fn record(
         index: data.reserve(index, TENSOR_ALIGN)?,
         index_len: index as u32,
         encoding: encoded,
-        requant: data.reserve(requant * size_of::<Requant>(), TENSOR_ALIGN)?,
+        requant: data.reserve(requant * record_len, TENSOR_ALIGN)?,
         requant_len: requant as u32,
         groups: u16_of(groups)?,
         flags: if planned.sum.is_some() { flag::FUSED_ADD } else { 0 },

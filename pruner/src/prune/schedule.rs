@@ -190,13 +190,6 @@ enum Phase {
     Blocks(Pattern, f64),
 }
 
-/// How a network is fine-tuned: for longer the last time, and with zeros as they are.
-#[derive(Clone, Copy)]
-struct Tuning {
-    last: bool,
-    hold_zeros: bool,
-}
-
 /// All steps with their names: channels first, so that blocks are chosen in what is left of the layers.
 fn phases(o: &Options) -> Vec<(String, Phase)> {
     let way = |step: usize, steps: usize| 1.0 - (1.0 - step as f64 / steps as f64).powi(3);
@@ -231,6 +224,15 @@ struct Search<'a> {
     frame: &'a Frame,
 }
 
+/// How a network is fine-tuned.
+#[derive(Clone, Copy)]
+struct Tuning {
+    /// The recovery at the end.
+    last: bool,
+    /// Weights that are zero stay zero.
+    hold_zeros: bool,
+}
+
 impl Search<'_> {
     fn run(&self, stop: &Stop) -> Result<Outcome> {
         let o = self.options;
@@ -252,12 +254,13 @@ impl Search<'_> {
                 Phase::Blocks(pattern, way) => self.zero_blocks(graph, *pattern, *way, &mut rng)?,
             };
             let last = i + 1 == phases.len();
-            let hold_zeros = matches!(phase, Phase::Blocks(..));
+            let hold = matches!(phase, Phase::Blocks(..));
             // Only the recovery is long enough for it: in the short tunings between, the scales of restored
             // normalisations move faster than the rest follows, and the next scores would be those of a ruin.
             let restore = o.restore_norm && last;
             let start = if restore { with_norm(&graph, self.train.set, &o.device)? } else { graph };
-            let net = self.tune(&start, Tuning { last, hold_zeros }, &mut constraint, &mut rng, stop, &progress)?;
+            let net =
+                self.tune(&start, Tuning { last, hold_zeros: hold }, &mut constraint, &mut rng, stop, &progress)?;
             graph = fold_batch_norm(net.to_graph()?);
             history.push(self.stand(if last { "recovery".into() } else { name.clone() }, &graph)?);
         }

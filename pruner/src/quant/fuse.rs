@@ -40,8 +40,17 @@ pub(crate) struct Steps {
 /// # Errors
 /// A batch normalisation or softmax that is left, and layouts that the runtime does not have, by node.
 pub(crate) fn fuse(graph: &Graph) -> Result<Steps> {
+    fuse_for(graph, true)
+}
+
+/// As [`fuse`]; `saturates` where the input is clipped to its range anyway, as int8 is.
+///
+/// # Errors
+/// As [`fuse`].
+pub(crate) fn fuse_for(graph: &Graph, saturates: bool) -> Result<Steps> {
     let readers = readers(graph);
-    let mut fusing = Fusing { graph, readers: &readers, at: vec![usize::MAX; graph.nodes.len()], steps: Vec::new() };
+    let at = vec![usize::MAX; graph.nodes.len()];
+    let mut fusing = Fusing { graph, readers: &readers, at, steps: Vec::new(), saturates };
     for (id, &readers) in readers.iter().enumerate() {
         // Node 0 is what the caller fills, read or not.
         if readers > 0 || id == 0 {
@@ -113,6 +122,8 @@ struct Fusing<'a> {
     /// Per node, the step that gives its value (for a flattened one: in the layout before).
     at: Vec<usize>,
     steps: Vec<Step>,
+    /// Whether the input can clip.
+    saturates: bool,
 }
 
 impl Fusing<'_> {
@@ -257,7 +268,7 @@ impl Fusing<'_> {
             // These only move values, or have a range of their own.
             Op::MaxPool(_) | Op::Concat | Op::Resize { .. } | Op::Pad { .. } | Op::Slice { .. } | Op::Softmax => None,
             // Saturation to int8 is all that clips the input, and zero is always in its range.
-            Op::Input => (clip.0 <= 0.0 && clip.1 >= 0.0).then_some(step),
+            Op::Input => (self.saturates && clip.0 <= 0.0 && clip.1 >= 0.0).then_some(step),
             _ => Some(step),
         }
     }

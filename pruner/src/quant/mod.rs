@@ -9,7 +9,7 @@ mod histogram;
 mod model;
 mod pointwise;
 mod qdq;
-mod quantise;
+pub(crate) mod quantise;
 mod simulate;
 
 #[cfg(test)]

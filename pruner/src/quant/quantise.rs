@@ -58,7 +58,7 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, input_norm: Vec<InputChannel>) -
     })
 }
 
-pub(super) fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {
+pub(crate) fn check_norm(graph: &Graph, norm: &[InputChannel]) -> Result<()> {
     let channels = graph.input_shape().c;
     if norm.len() > 1 && norm.len() != channels {
         return Err(Error::new(format!("the input has {channels} channels and {} normalisations", norm.len()))
@@ -160,7 +160,7 @@ fn one(
 }
 
 /// OIHW to OHWI, or to HWC for a depthwise convolution (one filter per channel).
-pub(super) fn conv_order(weight: &[i8], conv: &Conv) -> Vec<i8> {
+pub(crate) fn conv_order<T: Copy>(weight: &[T], conv: &Conv) -> Vec<T> {
     let taps = conv.window.taps();
     let at = |o: usize, tap: usize, i: usize| weight[(o * conv.inp + i) * taps + tap];
     if conv.is_depthwise() {
@@ -172,9 +172,9 @@ pub(super) fn conv_order(weight: &[i8], conv: &Conv) -> Vec<i8> {
 }
 
 /// Rows in C × H × W order to rows in H × W × C order, the order of the tensor `from`.
-pub(super) fn linear_order(weight: &[i8], linear: &Linear, from: Shape) -> Vec<i8> {
+pub(crate) fn linear_order<T: Copy>(weight: &[T], linear: &Linear, from: Shape) -> Vec<T> {
     let pixels = from.h * from.w;
-    let row = |row: &[i8]| -> Vec<i8> {
+    let row = |row: &[T]| -> Vec<T> {
         (0..pixels).flat_map(|p| (0..from.c).map(move |c| c * pixels + p)).map(|i| row[i]).collect()
     };
     weight.chunks(linear.inp.max(1)).flat_map(row).collect()

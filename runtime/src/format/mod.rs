@@ -1,6 +1,7 @@
 //! The `.keel` file format: records, the verifying reader, and the writer (feature `write`).
 
 mod crc;
+mod dtype;
 #[cfg(feature = "write")]
 pub mod pack;
 mod packing;
@@ -12,6 +13,7 @@ mod repair;
 #[cfg(feature = "sign")]
 pub mod signature;
 mod verify;
+mod verify_float;
 mod verify_head;
 mod verify_memory;
 mod verify_ops;
@@ -21,12 +23,14 @@ pub(crate) mod vnni;
 mod write;
 
 pub use crc::crc32;
+pub use dtype::Dtype;
 pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::Model;
 pub use records::*;
 #[cfg(feature = "write")]
 pub use repack::{repack, repack_model};
 pub use repair::repair;
+pub(crate) use verify_weights::matrix_size;
 #[cfg(feature = "write")]
 pub use write::{FileSpec, Names};
 
@@ -37,5 +41,5 @@ pub const CRC_START: usize = 16;
 /// years, so that no file can make a run endless.
 pub const MAX_WORK: u64 = 1 << 40;
 
-/// Largest arena that a file may ask for, in bytes.
+/// Largest arena that a file may ask for, in bytes (not elements).
 pub const MAX_ARENA: u32 = 1 << 30;

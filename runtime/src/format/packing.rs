@@ -137,7 +137,7 @@ impl Packing {
             }
             (op::DEPTHWISE, Packing::Vnni) => {
                 let [stride, dilation] = [op.stride[1] as usize, op.dilation[1] as usize];
-                DepthwiseScratch::new(wide(op.kernel), stride, dilation, output[2], input[1], output[1]).len()
+                DepthwiseScratch::new(wide(op.kernel), stride, dilation, output[2], input[1], output[1]).len(output[0])
             }
             _ => 0,
         }

@@ -5,8 +5,8 @@ use core::str;
 use bytemuck::{Pod, cast_slice, try_cast_slice};
 
 use super::{
-    CertificateGroup, CertificateHead, FloorRecord, Header, InputChannel, MonitorHead, NameRef, OpRecord, Packing,
-    Requant, Signature, TensorRecord, encoding, op, verify,
+    CertificateGroup, CertificateHead, Dtype, FloorRecord, Header, InputChannel, MonitorHead, NameRef, OpRecord,
+    Packing, Requant, Signature, TensorRecord, encoding, op, verify,
 };
 use crate::Error;
 use crate::kernels::{Columns, Weights};
@@ -19,6 +19,7 @@ use crate::kernels::{Columns, Weights};
 pub struct Model<'a> {
     pub(super) header: &'a Header,
     pub(super) packing: Packing,
+    pub(super) dtype: Dtype,
     pub(super) signature: Option<&'a Signature>,
     pub(super) tensors: &'a [TensorRecord],
     pub(super) ops: &'a [OpRecord],
@@ -58,9 +59,14 @@ impl<'a> Model<'a> {
         self.header.crc
     }
 
-    /// Bytes of arena that a session needs.
+    /// Elements of arena that a session needs: bytes, or f32 in float models.
     pub fn arena_len(&self) -> usize {
         self.header.arena_len as usize
+    }
+
+    /// Bytes of arena that a session needs.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena_len() * self.dtype.arena_bytes()
     }
 
     /// The signature that the file carries. That it is there proves nothing: see `signature` (feature `sign`).
@@ -117,6 +123,22 @@ impl<'a> Model<'a> {
     /// The target class that the weights are packed for.
     pub fn packing(&self) -> Packing {
         self.packing
+    }
+
+    /// What the model computes in.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// The bytes of an operator's weights, little endian in float models. Nothing for operators without weights and
+    /// records of other models.
+    pub fn weight_bytes(&self, op: &OpRecord) -> &'a [u8] {
+        piece(self.data, op.weights, op.weights_len as usize).unwrap_or(&[])
+    }
+
+    /// The biases or parameters of an operator of this float model.
+    pub fn floats(&self, op: &OpRecord) -> &'a [f32] {
+        records(self.data, op.requant, op.requant_len).unwrap_or(&[])
     }
 
     /// The weights of an operator of this model, in the order that its code and the packing state; nothing for
@@ -200,7 +222,7 @@ pub(super) fn work(tensors: &[TensorRecord], op: &OpRecord) -> u64 {
 }
 
 impl TensorRecord {
-    /// Elements, which are also bytes; exact for the tensors of a verified model.
+    /// Elements, in int8 models also bytes; exact for the tensors of a verified model.
     pub fn elements(&self) -> usize {
         (self.c as usize).saturating_mul(self.h as usize).saturating_mul(self.w as usize)
     }
@@ -210,7 +232,7 @@ impl TensorRecord {
         [self.h as usize, self.w as usize, self.c as usize]
     }
 
-    /// The bytes of the arena that it takes.
+    /// The elements of the arena that it takes.
     pub fn range(&self) -> core::ops::Range<usize> {
         self.offset as usize..(self.offset as usize).saturating_add(self.elements())
     }

@@ -31,7 +31,7 @@ pub struct Header {
     /// CRC-32 (IEEE) of the rest of this record and of the section table, which holds the checksums of the
     /// sections. What stands before it cannot be changed unseen: a wrong count gives another checksum.
     pub crc: u32,
-    /// Bytes of arena that a session needs: activations, then scratch.
+    /// Elements of arena that a session needs (bytes, or f32 in float models): activations, then scratch.
     pub arena_len: u32,
     /// Where the scratch of the kernels begins in the arena.
     pub scratch_offset: u32,
@@ -43,8 +43,10 @@ pub struct Header {
     pub packing: u16,
     /// How input values are rounded, one of [`input_rounding`].
     pub input_rounding: u16,
+    /// What the model computes in, a code of [`super::Dtype`].
+    pub dtype: u16,
     /// Zero.
-    pub reserved: [u16; 16],
+    pub reserved: [u16; 15],
 }
 
 /// How values half-way between two integers become one, when inputs are quantised.
@@ -119,11 +121,12 @@ pub struct NameRef {
     pub len: u32,
 }
 
-/// An activation tensor of int8 values, one sample, laid out H × W × C; `real = scale * (q - zero)`.
+/// An activation tensor, one sample, laid out H × W × C. Of int8 values, `real = scale * (q - zero)`; f32 values are the
+/// real ones, `scale` is 1 and `zero` 0.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct TensorRecord {
-    /// Place in the arena.
+    /// Place in the arena, in elements.
     pub offset: u32,
     /// Channels.
     pub c: u32,
@@ -168,8 +171,41 @@ pub mod op {
     /// The pixels and channels of a box of the input: its first row and column in `pad`, its first channel in
     /// `groups`.
     pub const SLICE: u16 = 12;
-    /// The input with a border of the input's zero point: `pad` pixels above and to the left.
+    /// The input with a border of the input's zero point (in float models: of the one number at `requant`): `pad` pixels above and to the left.
     pub const PAD: u16 = 13;
+    /// A function of each value, see [`super::function`]; only in float models.
+    pub const ACTIVATION: u16 = 14;
+}
+
+/// Functions of an [`op::ACTIVATION`]; its parameters are f32 numbers in the data section at
+/// [`OpRecord::requant`].
+pub mod function {
+    /// `x`, for the sake of the bounds.
+    pub const IDENTITY: u16 = 0;
+    /// `1 / (1 + exp(-x))`
+    pub const SIGMOID: u16 = 1;
+    /// Hyperbolic tangent.
+    pub const TANH: u16 = 2;
+    /// `clamp(alpha * x + beta, 0, 1)`; parameters `alpha`, `beta`.
+    pub const HARD_SIGMOID: u16 = 3;
+    /// `x * clamp(x / 6 + 1/2, 0, 1)`
+    pub const HARD_SWISH: u16 = 4;
+    /// `x * sigmoid(x)`
+    pub const SILU: u16 = 5;
+    /// `x` where it is positive, `slope * x` elsewhere; parameter `slope`.
+    pub const LEAKY_RELU: u16 = 6;
+    /// `x * (1 + erf(x / √2)) / 2`
+    pub const GELU: u16 = 7;
+
+    /// How many parameters a function has; `None` for unknown codes.
+    pub fn parameters(code: u16) -> Option<u32> {
+        match code {
+            HARD_SIGMOID => Some(2),
+            LEAKY_RELU => Some(1),
+            IDENTITY..=GELU => Some(0),
+            _ => None,
+        }
+    }
 }
 
 /// How weights are stored.
@@ -191,8 +227,10 @@ pub mod flag {
     pub const REVERSE: u8 = 1;
     /// A convolution or linear operator whose result, requantised to `mid`, is then added to `input2`.
     pub const FUSED_ADD: u8 = 2;
+    /// A mean over all taps of the window, those in the padding being zeros; only in float models.
+    pub const COUNT_PAD: u8 = 4;
     /// Every bit that has a meaning.
-    pub const ALL: u8 = 3;
+    pub const ALL: u8 = 7;
 }
 
 /// Rounding rules of requantisation ([`OpRecord::rounding`]).
@@ -202,6 +240,12 @@ pub mod rounding {
 }
 
 /// One operator. Fields that an operator has no use for are zero.
+///
+/// In float models: weights are f32 or f16, every one stored, in the order of `Packing::Portable`; `requant` is where
+/// the biases lie, `requant_len` f32 numbers, one per output channel (of an [`op::ACTIVATION`]: its parameters, and
+/// `groups` is its [`function`]); `add_mul` holds the bits of two f32 numbers, the bounds of the result (of a fused Add:
+/// of the sum). A sum is `a + b`, a product `a * b`; [`op::SOFTMAX`] has no table and [`op::AVG_POOL`] no records (and
+/// [`flag::COUNT_PAD`]); no float model has an [`op::LUT`]. All fields of quantisation are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct OpRecord {
@@ -400,6 +444,16 @@ impl OpRecord {
         self.flags & flag != 0
     }
 
+    /// Float models: smallest and largest value of the result.
+    pub fn bounds(&self) -> [f32; 2] {
+        self.add_mul.map(|bits| f32::from_bits(bits as u32))
+    }
+
+    /// Float models: a record without numbers of quantisation, with these bounds.
+    pub fn with_bounds(self, lo: f32, hi: f32) -> Self {
+        OpRecord { lo: 0, hi: 0, add_mul: [lo, hi].map(|bound| bound.to_bits() as i32), ..self }
+    }
+
     /// The operator's name for people.
     pub fn code_name(&self) -> &'static str {
         match self.code {
@@ -416,6 +470,7 @@ impl OpRecord {
             op::RESIZE => "Resize",
             op::SLICE => "Slice",
             op::PAD => "Pad",
+            op::ACTIVATION => "Activation",
             _ => "unknown",
         }
     }

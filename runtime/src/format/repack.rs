@@ -19,7 +19,7 @@ use crate::strips::scratch_len;
 /// signature is left out, as it would be one of other bytes.
 ///
 /// # Errors
-/// Those of [`Model::from_bytes`], and [`Error::Op`] for weights that do not have the form that was chosen.
+/// Those of [`Model::from_bytes`] and [`repack_model`].
 pub fn repack(bytes: &[u8], packing: Packing, choose: impl Fn(&OpRecord, f64) -> Form) -> Result<Vec<u8>, Error> {
     repack_model(&Model::from_bytes(bytes)?, packing, choose)
 }
@@ -27,12 +27,15 @@ pub fn repack(bytes: &[u8], packing: Packing, choose: impl Fn(&OpRecord, f64) ->
 /// [`repack`] of a model that is open already.
 ///
 /// # Errors
-/// [`Error::Op`] for weights that do not have the form that was chosen.
+/// [`Error::Dtype`] for float models, and [`Error::Op`] for weights that do not have the form that was chosen.
 pub fn repack_model(
     model: &Model,
     packing: Packing,
     choose: impl Fn(&OpRecord, f64) -> Form,
 ) -> Result<Vec<u8>, Error> {
+    if model.dtype.is_float() {
+        return Err(Error::Dtype { dtype: model.dtype.name(), session: "packing for a target" });
+    }
     let (mut data, mut ops) = (Data { bytes: Vec::new() }, Vec::new());
     let mut scratch = 0;
     for (i, op) in model.ops.iter().enumerate() {
@@ -80,6 +83,7 @@ impl From<&Model<'_>> for FileSpec {
             scratch_offset: model.header.scratch_offset,
             packing: model.header.packing,
             input_rounding: model.header.input_rounding,
+            dtype: model.header.dtype,
             input: model.header.input,
             output: model.header.output,
             tensors: model.tensors.to_vec(),

@@ -10,7 +10,7 @@ use bytemuck::{Pod, try_cast_slice};
 use super::read::{Model, records};
 use super::verify_head::{header, sections, table};
 use super::{
-    CertificateHead, Header, InputChannel, MAX_RECORDS, MonitorHead, NameRef, OpRecord, Packing, Signature,
+    CertificateHead, Dtype, Header, InputChannel, MAX_RECORDS, MonitorHead, NameRef, OpRecord, Packing, Signature,
     TENSOR_ALIGN, TensorRecord, section, verdict, verify_memory, verify_ops,
 };
 use crate::{Error, monitor};
@@ -23,9 +23,14 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
 
     let text = |kind: u16| str::from_utf8(of(kind)).map_err(|_| Error::Section { kind, fault: "not UTF-8" });
     let packing = Packing::from_code(header.packing).ok_or(Error::Packing(header.packing))?;
+    let dtype = Dtype::from_code(header.dtype).ok_or(Error::Header("an unknown number format"))?;
+    if dtype.is_float() && packing != Packing::Portable {
+        return Err(Error::Header("the weights of float models are not packed for a target"));
+    }
     let model = Model {
         header,
         packing,
+        dtype,
         signature: match records::<Signature>(of(section::SIGNATURE), 0, 1) {
             Some([signature]) if of(section::SIGNATURE).len() == size_of::<Signature>() => Some(signature),
             _ if of(section::SIGNATURE).is_empty() => None,
@@ -51,7 +56,7 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
     }
 
     for (i, tensor) in model.tensors.iter().enumerate() {
-        tensor_record(tensor, header, model.ops.len()).map_err(|fault| Error::Tensor { tensor: i, fault })?;
+        tensor_record(tensor, header, model.ops.len(), dtype).map_err(|fault| Error::Tensor { tensor: i, fault })?;
     }
     verify_ops::operators(&model)?;
     verify_memory::order(&model)?;
@@ -92,7 +97,7 @@ fn with_head<H: Pod, T: Pod>(kind: u16, bytes: &[u8], count: impl Fn(&H) -> u32)
     Ok(Some((head, items)))
 }
 
-fn tensor_record(t: &TensorRecord, header: &Header, ops: usize) -> Result<(), &'static str> {
+fn tensor_record(t: &TensorRecord, header: &Header, ops: usize, dtype: Dtype) -> Result<(), &'static str> {
     let size = [t.h, t.w].iter().try_fold(t.c, |n, &d| n.checked_mul(d)).filter(|&n| n > 0);
     let end = size.and_then(|n| n.checked_add(t.offset)).ok_or("an impossible shape or place")?;
     if end > header.scratch_offset {
@@ -106,6 +111,9 @@ fn tensor_record(t: &TensorRecord, header: &Header, ops: usize) -> Result<(), &'
     }
     if !(-128..=127).contains(&t.zero) {
         return Err("the zero point must be an int8");
+    }
+    if dtype.is_float() && (t.scale, t.zero) != (1.0, 0) {
+        return Err("a tensor of real numbers has scale 1 and zero point 0");
     }
     if t.first_op > t.last_op || t.last_op as usize >= ops {
         return Err("an impossible lifetime");

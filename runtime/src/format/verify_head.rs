@@ -2,8 +2,8 @@
 
 use super::read::records;
 use super::{
-    CRC_START, Header, MAGIC, MAX_ARENA, SECTION_ALIGN, SectionRecord, TENSOR_ALIGN, VERSION, crc32, input_rounding,
-    section,
+    CRC_START, Dtype, Header, MAGIC, MAX_ARENA, SECTION_ALIGN, SectionRecord, TENSOR_ALIGN, VERSION, crc32,
+    input_rounding, section,
 };
 use crate::Error;
 
@@ -33,10 +33,13 @@ pub(super) fn header(bytes: &[u8]) -> Result<&Header, Error> {
     if header.input_rounding > input_rounding::HALF_EVEN {
         return Err(Error::Header("an unknown rounding of inputs"));
     }
-    if header.reserved != [0; 16] {
+    if header.reserved != [0; 15] {
         return Err(Error::Header("a reserved field is not 0"));
     }
-    if header.arena_len > MAX_ARENA {
+    let Some(dtype) = Dtype::from_code(header.dtype) else {
+        return Err(Error::Header("an unknown number format"));
+    };
+    if header.arena_len as usize > MAX_ARENA as usize / dtype.arena_bytes() {
         return Err(Error::Header("an arena of more than 1 GiB"));
     }
     if header.scratch_offset > header.arena_len || !(header.scratch_offset as usize).is_multiple_of(TENSOR_ALIGN) {

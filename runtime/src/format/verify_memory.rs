@@ -89,5 +89,5 @@ fn replaces(model: &Model, new: usize, old: usize) -> bool {
 
 /// Whether each value of the result depends on the values in the same place only.
 fn is_elementwise(op: &OpRecord) -> bool {
-    matches!(op.code, op::ADD | op::MUL | op::LUT)
+    matches!(op.code, op::ADD | op::MUL | op::LUT | op::ACTIVATION)
 }

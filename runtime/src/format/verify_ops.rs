@@ -2,10 +2,11 @@
 
 use super::read::{Model, records, work};
 use super::verify::known;
+use super::verify_float;
 use super::verify_weights as weights;
 use super::{MAX_WORK, OpRecord, Requant, TensorRecord, flag, op, rounding};
 use crate::Error;
-use crate::strips::{is_windowed, scratch_len};
+use crate::strips::{float_scratch_len, is_windowed, scratch_len};
 
 /// Largest extent of a dilated kernel: with it, no window arithmetic of a kernel overflows 32 bits.
 const MAX_EXTENT: u64 = u16::MAX as u64;
@@ -31,8 +32,14 @@ pub(super) fn operators(model: &Model) -> Result<(), Error> {
         if checked > MAX_CHECKED * model.data.len() as u64 {
             return Err(wrong("the operators have weights checked that are 16 times as long as the data section"));
         }
-        content(model, op, x, y).map_err(wrong)?;
-        if scratch_len(model.packing, op, x, y) > scratch {
+        let needed = if model.dtype.is_float() {
+            verify_float::content(model, op, x).map_err(wrong)?;
+            float_scratch_len(model.dtype, op, x, y)
+        } else {
+            content(model, op, x, y).map_err(wrong)?;
+            scratch_len(model.packing, op, x, y)
+        };
+        if needed > scratch {
             return Err(wrong("needs more scratch than the arena has"));
         }
         if !known(model, op.name) {
@@ -84,8 +91,10 @@ fn shapes(op: &OpRecord, x: &TensorRecord, b: Option<&TensorRecord>, y: &TensorR
         {
             return Err("the tensors of a product must have one shape, or the second one value per channel");
         }
-        op::LUT | op::SOFTMAX if !whole || x.c != written => return Err("input and output shapes differ"),
-        op::ADD | op::MUL | op::LUT | op::SOFTMAX => {}
+        op::LUT | op::SOFTMAX | op::ACTIVATION if !whole || x.c != written => {
+            return Err("input and output shapes differ");
+        }
+        op::ADD | op::MUL | op::LUT | op::SOFTMAX | op::ACTIVATION => {}
         op::RESIZE => {
             let by = op.stride.map(u32::from);
             if by.contains(&0)
@@ -117,7 +126,7 @@ fn shapes(op: &OpRecord, x: &TensorRecord, b: Option<&TensorRecord>, y: &TensorR
             let divides = groups > 1 && x.c.is_multiple_of(groups) && written.is_multiple_of(groups);
             if divides { Ok(()) } else { Err("the groups must divide the channels") }
         }
-        op::AVG_POOL | op::SLICE => Ok(()),
+        op::AVG_POOL | op::SLICE | op::ACTIVATION => Ok(()),
         _ if op.groups > 1 => Err("has no groups"),
         _ => Ok(()),
     }
@@ -197,6 +206,9 @@ impl DivCeil for i64 {
 
 /// Weights, requantisation and the numbers in the record.
 fn content(model: &Model, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Result<(), &'static str> {
+    if op.code == op::ACTIVATION || op.has(flag::COUNT_PAD) {
+        return Err("only float models have it");
+    }
     weights::check(model, op, x)?;
     let requant = match op.code {
         op::AVG_POOL => {

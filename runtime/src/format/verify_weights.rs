@@ -35,29 +35,18 @@ fn exponentials(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'
     }
 }
 
-/// Taps of an output.
-fn taps(op: &OpRecord, x: &TensorRecord) -> usize {
-    // Wide enough: kernels have at most 2^16 taps a side, the arena 2^30 bytes; products saturate.
-    let window = op.kernel[0] as usize * op.kernel[1] as usize;
-    match op.code {
-        op::CONV => window.saturating_mul(x.c as usize),
-        op::GROUPED_CONV => window.saturating_mul((x.c / op.groups as u32) as usize),
-        op::DEPTHWISE => window,
-        _ => x.elements(),
-    }
-}
-
 /// Bytes of the data section that [`check`] goes through; several operators may share them.
 pub(super) fn checked_bytes(model: &Model, op: &OpRecord, x: &TensorRecord) -> u64 {
     let tile = model.packing.tile(op.code, op.encoding);
-    let filled = matches!(op.code, op::CONV | op::LINEAR) && !taps(op, x).is_multiple_of(tile.step);
+    let filled = matches!(op.code, op::CONV | op::LINEAR) && !matrix_size(op, x).1.is_multiple_of(tile.step);
     let ends = if filled { (op.out_channels as u64).next_multiple_of(tile.rows as u64) * tile.step as u64 } else { 0 };
-    op.index_len as u64 + if op.encoding == encoding::DENSE { ends } else { 0 }
+    let numbers = if model.dtype.is_float() { op.requant_len as u64 * 4 } else { 0 };
+    numbers + op.index_len as u64 + if op.encoding == encoding::DENSE { ends } else { 0 }
 }
 
 fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static str> {
     let wrong_length = Err("the number of weights does not follow from the shapes");
-    let (outputs, taps) = (op.out_channels as usize, taps(op, x));
+    let (outputs, taps) = matrix_size(op, x);
     let tile = model.packing.tile(op.code, op.encoding);
     let (weights_len, index_len) = (op.weights_len as usize, op.index_len as usize);
     match op.encoding {
@@ -114,6 +103,19 @@ fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static
     }
 }
 
+/// Outputs, and weights of each. The shapes are sound.
+pub(crate) fn matrix_size(op: &OpRecord, x: &TensorRecord) -> (usize, usize) {
+    // Wide enough: kernels have at most 2^16 taps a side, the arena 2^30 bytes; products saturate.
+    let window = op.kernel[0] as usize * op.kernel[1] as usize;
+    let taps = match op.code {
+        op::CONV => window.saturating_mul(x.c as usize),
+        op::GROUPED_CONV => window.saturating_mul((x.c / op.groups.max(1) as u32) as usize),
+        op::DEPTHWISE => window,
+        _ => x.elements(),
+    };
+    (op.out_channels as usize, taps)
+}
+
 /// Kernels read whole tiles, and beside the last taps of an output whatever lies there; so weights that only fill up a
 /// tile must be zero. `ends` are tiles of the last column.
 fn filled_with_zeros<'a>(
@@ -135,9 +137,18 @@ where
     counts.iter().all(|&count| {
         let Some((row, rest)) = columns.split_at_checked(count as usize) else { return false };
         columns = rest;
-        // All of them whatever is found, so that the loop is one over vectors.
-        let pairs = row.iter().zip(row.get(1..).unwrap_or_default());
-        pairs.fold(0u8, |falls, (a, b)| falls | (a >= b) as u8) == 0
-            && row.last().is_none_or(|&last| usize::from(last) < across)
+        ascends(row) && row.last().is_none_or(|&last| usize::from(last) < across)
     })
+}
+
+/// Whether each value is above the one before it. It looks at all whatever it finds, so that the loop is one over
+/// vectors.
+#[inline(never)]
+fn ascends<T: Copy + Ord>(row: &[T]) -> bool {
+    let Some(after) = row.get(1..) else { return true };
+    let mut falls = false;
+    for (a, b) in row.iter().zip(after) {
+        falls |= *a >= *b;
+    }
+    !falls
 }

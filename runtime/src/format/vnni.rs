@@ -134,7 +134,12 @@ impl DepthwiseScratch {
         }
     }
 
-    /// Bytes of the interleaved rows.
+    /// Output rows whose planes are prepared together, of so many.
+    pub fn rows(&self, rows: usize) -> usize {
+        (BAND / self.planes().max(1)).min(rows).max(1)
+    }
+
+    /// Bytes of the interleaved rows of one output row.
     pub fn planes(&self) -> usize {
         self.groups.saturating_mul(4).saturating_mul(self.plane)
     }
@@ -149,9 +154,10 @@ impl DepthwiseScratch {
         self.blocks.saturating_mul(3 * 4 * LINE)
     }
 
-    /// All of it.
-    pub fn len(&self) -> usize {
-        let parts = [LINE, self.planes(), self.weights(), self.requant(), self.input_row, LINE];
+    /// All of it, for so many output rows.
+    pub fn len(&self, rows: usize) -> usize {
+        let planes = self.rows(rows).saturating_mul(self.planes());
+        let parts = [LINE, planes, self.weights(), self.requant(), self.input_row, LINE];
         parts.iter().fold(0, |sum: usize, n| sum.saturating_add(*n))
     }
 }

@@ -39,7 +39,7 @@ impl Names {
 /// Everything that a file holds, before it has a place in the bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FileSpec {
-    /// Bytes of arena: activations, then scratch.
+    /// Elements of arena (bytes, or f32 in float models): activations, then scratch.
     pub arena_len: u32,
     /// Where the scratch begins; at or behind the end of every tensor.
     pub scratch_offset: u32,
@@ -47,6 +47,8 @@ pub struct FileSpec {
     pub packing: u16,
     /// One of [`super::input_rounding`].
     pub input_rounding: u16,
+    /// What the model computes in, a code of [`super::Dtype`].
+    pub dtype: u16,
     /// Index of the tensor that the caller fills.
     pub input: u16,
     /// Index of the tensor that holds the result.
@@ -100,6 +102,7 @@ impl FileSpec {
             input: self.input,
             output: self.output,
             input_rounding: self.input_rounding,
+            dtype: self.dtype,
             ..Header::zeroed()
         };
         lay_out(&header, &sections)

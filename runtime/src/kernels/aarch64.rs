@@ -3,11 +3,11 @@
 //! They read weights packed for [`Packing::Sdot`] as they lie in the file: a tile of 8 outputs × 4 taps is two
 //! vectors. What they share:
 //!
-//! - A microkernel ([`tiles`]) makes the sums of 8 outputs for up to 8 pixels at a time, so a tile of weights is
+//! - A microkernel (`tiles`) makes the sums of 8 outputs for up to 8 pixels at a time, so a tile of weights is
 //!   loaded once for all of them. There is one for each instruction set; all give the same sums.
-//! - [`pixels`] says where the taps of a pixel lie: in the input itself where they do in runs of whole groups of
+//! - `pixels` says where the taps of a pixel lie: in the input itself where they do in runs of whole groups of
 //!   four, otherwise in a column that is gathered first.
-//! - [`requant`] is the requantisation ([`crate::quant`]) of 8 sums: a rounding narrowing shift of the 64-bit
+//! - `requant` is the requantisation ([`crate::quant`]) of 8 sums: a rounding narrowing shift of the 64-bit
 //!   product is exactly its rounded high word.
 //! - Each kernel checks the lengths of its slices against the geometry before it takes a pointer. What it does not
 //!   take (other packings, two of four, fewer than 8 channels in a row) is left to [`Portable`].

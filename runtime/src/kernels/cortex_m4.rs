@@ -197,6 +197,6 @@ fn narrow(y: &mut [i8], lo: i32, hi: i32) {
         *word = min4(max4(u32::from_ne_bytes(*word), low), high).to_ne_bytes();
     }
     for v in rest {
-        *v = (*v as i8 as i32).clamp(lo, hi) as u8;
+        *v = (*v as i8 as i32).max(lo).min(hi) as u8;
     }
 }

@@ -13,10 +13,11 @@
 use super::{AddParams, Geometry, Kernels, Layer, Portable, Weights};
 use crate::format::Packing;
 
-/// From the sums in r0, r2, r4, r6 and in r8, r10, r12, lr to vectors of results in q0 and q1: records at
-/// `$records`, the range of values in q6 and q7. `$load` loads the zero point and the shift to r0 and r2.
+/// From the sums in r0, r2, r4, r6 and in r8, r10, r12, lr to vectors of results in q0 and q1, with the range of values
+/// in q6 and q7. `$load` loads the zero point to r6, the shift to r8, and what else the caller wants to the registers
+/// that have become free; `$records` then holds the address of the records.
 macro_rules! requantise_pair {
-    ($records:literal, $load:literal) => {
+    ($load:literal, $records:literal) => {
         concat!(
             "vmov q0[2], q0[0], r0, r4\n",
             "vmov q0[3], q0[1], r2, r6\n",
@@ -27,12 +28,12 @@ macro_rules! requantise_pair {
             concat!("vld21.32 {{q2, q3}}, [", $records, "]!\n"),
             "vadd.i32 q0, q0, q2\n",
             "vadd.i32 q1, q1, q2\n",
-            "vshl.s32 q0, r2\n",
-            "vshl.s32 q1, r2\n",
+            "vshl.s32 q0, r8\n",
+            "vshl.s32 q1, r8\n",
             "vrmulh.s32 q0, q0, q3\n",
             "vrmulh.s32 q1, q1, q3\n",
-            "vadd.i32 q0, q0, r0\n",
-            "vadd.i32 q1, q1, r0\n",
+            "vadd.i32 q0, q0, r6\n",
+            "vadd.i32 q1, q1, r6\n",
             "vmax.s32 q0, q0, q6\n",
             "vmax.s32 q1, q1, q6\n",
             "vmin.s32 q0, q0, q7\n",

@@ -9,6 +9,8 @@ use crate::format::{Packing, Requant, Tile};
 pub mod aarch64;
 #[cfg(all(target_arch = "arm", keel_dsp))]
 pub mod cortex_m4;
+#[cfg(feature = "float")]
+pub mod float;
 #[cfg(all(target_arch = "arm", keel_mve))]
 pub mod helium;
 pub mod portable;

@@ -249,6 +249,7 @@ pub fn spec() -> FileSpec {
         scratch_offset: 432,
         input_rounding: 0,
         packing: 0,
+        dtype: 0,
         input: 0,
         output: 6,
         tensors,

@@ -163,9 +163,9 @@ impl Net {
             Form::Dense => {}
             Form::Blocks => {
                 // Four outputs by sixteen taps are some tiles, or a part of one, in every packing.
-                for i in 0..weights.len() {
+                for (i, w) in weights.iter_mut().enumerate() {
                     let tile = (i / taps / 4 * 31 + i % taps / 16) as u32;
-                    weights[i] *= (tile % 3 == 1) as i8;
+                    *w *= (tile % 3 == 1) as i8;
                 }
             }
             Form::TwoOfFour => {

@@ -6,7 +6,7 @@
 
 use evenkeel_runtime::format::repair;
 use evenkeel_runtime::kernels::{Kernels, Native, Portable};
-use evenkeel_runtime::{Model, Session};
+use evenkeel_runtime::{FloatSession, Model, Session};
 use libfuzzer_sys::fuzz_target;
 
 /// Multiplications that an accepted file may take to be run.
@@ -24,7 +24,12 @@ fuzz_target!(|data: &[u8]| {
     }
     let Ok(model) = Model::from_bytes(bytes) else { return };
     look(&model);
-    if work(&model) < MAX_WORK && model.arena_len() <= MAX_ARENA {
+    if work(&model) >= MAX_WORK || model.arena_bytes() > MAX_ARENA {
+        return;
+    }
+    if model.dtype().is_float() {
+        run_float(&model);
+    } else {
         let output = run::<Portable>(&model);
         if Native::PACKINGS.contains(&model.packing()) {
             assert_eq!(run::<Native>(&model), output);
@@ -35,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
 /// All that a file can say.
 fn look(model: &Model) {
     for op in model.ops() {
-        let _ = (model.name(op.name), model.weights(op).map(|w| w.stored()), model.requant(op).len());
+        let _ = (model.name(op.name), model.floats(op).len(), model.weights(op).map(|w| w.stored()), model.requant(op).len());
     }
     let groups = model.certificate().map_or(&[][..], |(_, groups)| groups);
     let _ = (groups.iter().map(|g| model.name(g.name).len()).sum::<usize>(), model.contract(), model.monitor());
@@ -50,6 +55,17 @@ fn work(model: &Model) -> u64 {
         model.macs(i).max((y.elements() as u64).saturating_mul(taps))
     };
     model.ops().iter().enumerate().map(of).fold(0, u64::saturating_add)
+}
+
+/// One run of a float model.
+fn run_float(model: &Model) {
+    let mut arena = vec![0.0; model.arena_len()];
+    let mut session = FloatSession::new(model, &mut arena).expect("an arena of the stated size");
+    for (i, x) in session.input_mut().iter_mut().enumerate() {
+        *x = (i * 37 % 256) as f32 / 64.0 - 2.0;
+    }
+    session.run();
+    assert!(session.classify() < session.output().len());
 }
 
 /// The output of one run.

@@ -35,7 +35,6 @@ safe! {
     fn vmax_s8(a: int8x8_t, b: int8x8_t) -> int8x8_t;
     fn vmin_s8(a: int8x8_t, b: int8x8_t) -> int8x8_t;
     fn vmlal_high_n_s16(a: int32x4_t, b: int16x8_t, c: i16) -> int32x4_t;
-    fn vmlal_high_s8(a: int16x8_t, b: int8x16_t, c: int8x16_t) -> int16x8_t;
     fn vmlal_n_s16(a: int32x4_t, b: int16x4_t, c: i16) -> int32x4_t;
     fn vmlal_s8(a: int16x8_t, b: int8x8_t, c: int8x8_t) -> int16x8_t;
     fn vmovl_s8(a: int8x8_t) -> int16x8_t;
@@ -43,10 +42,8 @@ safe! {
     fn vmovl_high_s16(a: int16x8_t) -> int32x4_t;
     fn vmlaq_s32(a: int32x4_t, b: int32x4_t, c: int32x4_t) -> int32x4_t;
     fn vmull_high_s16(a: int16x8_t, b: int16x8_t) -> int32x4_t;
-    fn vmull_high_s8(a: int8x16_t, b: int8x16_t) -> int16x8_t;
     fn vmull_s16(a: int16x4_t, b: int16x4_t) -> int32x4_t;
     fn vmull_s8(a: int8x8_t, b: int8x8_t) -> int16x8_t;
-    fn vpadalq_s16(a: int32x4_t, b: int16x8_t) -> int32x4_t;
     fn vpaddq_s32(a: int32x4_t, b: int32x4_t) -> int32x4_t;
     fn vqaddq_s16(a: int16x8_t, b: int16x8_t) -> int16x8_t;
     fn vqmovn_high_s32(a: int16x4_t, b: int32x4_t) -> int16x8_t;

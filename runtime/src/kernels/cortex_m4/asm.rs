@@ -1,5 +1,22 @@
 //! Pieces of assembler that kernels share.
 
+/// Functions that are all assembler do not see the compiler's flags: on Armv8-M they have to ask for the DSP
+/// instructions.
+#[cfg(keel_armv8m)]
+macro_rules! with_dsp {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+
+/// Armv7E-M has the DSP instructions always.
+#[cfg(not(keel_armv8m))]
+macro_rules! with_dsp {
+    () => {
+        ""
+    };
+}
+
 /// From an accumulator to a value clamped to int8; the operands are registers.
 macro_rules! requantise {
     ($acc:literal, $mul:literal, $zero:literal, $shift:literal) => {

@@ -45,11 +45,29 @@ pub struct Window {
     start: usize,
 }
 
+/// Runs of the input, one for each row of a column that lies on it, and their places in the column.
+pub struct Block<'a> {
+    /// Where the first run begins, and how many bytes they are apart.
+    pub from: &'a [i8],
+    pub step: usize,
+    /// How many there are, and bytes of each.
+    pub rows: usize,
+    pub len: usize,
+    /// The first one's place, and bytes from place to place.
+    pub to: usize,
+    pub to_step: usize,
+    /// Whether they are the whole column; otherwise its other bytes are `zero`.
+    pub whole: bool,
+    /// Bytes of the column.
+    pub k: usize,
+    pub zero: i8,
+}
+
 impl<'a> Windows<'a> {
     /// From the output position of this index on.
     pub fn from(g: &'a Geometry, zero: i8, x: &'a [i8], position: usize) -> Self {
         let [kernel_h, kernel_w] = g.kernel;
-        let row = position / g.output[1];
+        let row = position.checked_div(g.output[1]).unwrap_or(0);
         let one_row = kernel_h == 1 && (kernel_w == 1 || g.dilation[1] == 1);
         let whole_rows = kernel_w == g.input[1] && g.dilation == [1, 1];
         Windows {
@@ -60,7 +78,7 @@ impl<'a> Windows<'a> {
             row_step: g.dilation[0] * g.input[1] * g.input[2],
             together: one_row || whole_rows,
             row,
-            column: position % g.output[1],
+            column: position - row * g.output[1],
             rows: valid(g, 0, row),
         }
     }
@@ -89,15 +107,20 @@ impl<'a> Windows<'a> {
         self.x.get(window.start..)?.get(..self.k)
     }
 
-    /// Where the rows of a column that is wholly inside lie, how many bytes apart, their number and length.
+    /// The rows of a column where their taps are neighbours in memory.
     #[inline(always)]
-    pub fn block(&self, window: &Window) -> Option<(&'a [i8], usize, usize, usize)> {
-        if !self.inside(window) || self.g.dilation[1] != 1 {
+    pub fn block(&self, window: &Window) -> Option<Block<'a>> {
+        let g = self.g;
+        if g.dilation[1] != 1 {
             return None;
         }
+        let whole = self.inside(window);
+        let (row, channels) = (g.kernel[1] * g.input[2], g.input[2]);
         let (rows, len) =
-            if self.together { (1, self.k) } else { (self.g.kernel[0], self.g.kernel[1] * self.g.input[2]) };
-        Some((self.x.get(window.start..)?, self.row_step, rows, len))
+            if whole && self.together { (1, self.k) } else { (window.rows.len(), window.columns.len() * channels) };
+        let from = if whole || rows * len > 0 { self.x.get(window.start..)? } else { &[] };
+        let to = if whole { 0 } else { window.rows.start * row + window.columns.start * channels };
+        Some(Block { from, step: self.row_step, rows, len, to, to_step: row, whole, k: self.k, zero: self.zero })
     }
 
     /// A run of the input; there is always one there.

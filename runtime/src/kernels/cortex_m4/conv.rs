@@ -142,9 +142,9 @@ impl<'a> Matrix<'a> {
             Matrix::Blocks(_, last) => conv_blocks::run(l, last, groups, &requant, pair),
         }
         let at = l.requant.len() - 1;
-        for (pixel, at) in [(1, at + out.stride), (0, at)] {
+        for (result, at) in [(results[2], at + out.stride), (results[0], at)] {
             if let Some(y) = out.y.get_mut(at) {
-                *y = results[2 * pixel];
+                *y = result;
             }
         }
     }
@@ -162,11 +162,13 @@ fn widen_whole(bytes: &[i8], groups: &mut [Group], pixel: usize) {
 #[inline(never)]
 fn widen_column(windows: &mut Windows, groups: &mut [Group], pixel: usize, small: &mut [i8; SMALL]) {
     let window = windows.next();
-    if let Some((x, step, rows, len)) = windows.block(&window) {
-        if len.is_multiple_of(4) && widen::rows(x, step, rows, len, groups, pixel).is_some() {
+    if let Some(block) = windows.block(&window) {
+        if block.whole && widen::rows(block.from, block.step, block.rows, block.len, groups, pixel).is_some() {
             return;
         }
-        if groups.len() * 4 <= SMALL && widen::join(x, step, rows, len, small).is_some() {
+        if let Some(column) = small.get_mut(..block.k)
+            && widen::join(&block, column).is_some()
+        {
             widen::rows(small, 0, 1, groups.len() * 4, groups, pixel);
             return;
         }

@@ -71,6 +71,7 @@ macro_rules! kernel {
             // the pairs r3 is the records. The words of `rows` lie together behind nine saved registers, see
             // conv.rs.
             naked_asm!(
+                with_dsp!(),
                 "push {{r0-r3}}",
                 "push {{r4-r11, lr}}",
                 "adr.w r12, 2f",

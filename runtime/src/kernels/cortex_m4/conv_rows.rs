@@ -100,6 +100,7 @@ unsafe extern "C" fn tile_row(row: TileRow) {
     // r8-r11 taps, r12 and lr weights. By the calling convention the first four words of `row` come in
     // registers and the others on the stack: pushed, they are together, behind nine saved registers.
     naked_asm!(
+        with_dsp!(),
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",
         "mov r1, r2",

@@ -76,6 +76,7 @@ unsafe extern "C" fn tiles(tiles: Tiles) {
     // r0 groups, r1 weights, r3 records, then end of groups; r4-r7 accumulators, r8-r11 taps, r2, r12 and lr
     // weights. The words of `tiles` lie together behind nine saved registers, see conv_rows.rs.
     naked_asm!(
+        with_dsp!(),
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",
         "mov r1, r2",

@@ -130,7 +130,7 @@ fn run_len(g: &Geometry, axis: usize, out: usize) -> usize {
         return 1;
     }
     let extent = (g.kernel[axis] - 1) * g.dilation[axis] + 1;
-    let last = (g.input[axis] + g.pad[axis]).saturating_sub(extent) / g.stride[axis];
+    let last = (g.input[axis] + g.pad[axis]).saturating_sub(extent).checked_div(g.stride[axis]).unwrap_or(0);
     (last + 1).min(g.output[axis]).saturating_sub(out).max(1)
 }
 
@@ -139,7 +139,8 @@ impl Taps {
     fn fill(&mut self, g: &Geometry, rows: Range<usize>, columns: Range<usize>) {
         let [_, in_w, channels] = g.input;
         self.inside = rows.len() * columns.len();
-        let (inside, outside) = self.list[..self.all].split_at_mut(self.inside);
+        let list = self.list.get_mut(..self.all).and_then(|list| list.split_at_mut_checked(self.inside));
+        let Some((inside, outside)) = list else { return };
         let (mut inside, mut outside) = (inside.iter_mut(), outside.iter_mut());
         let mut w = 0;
         for row in 0..g.kernel[0] {
@@ -160,10 +161,13 @@ impl Taps {
 
     /// A range of channels, a multiple of four of them, of a run of pixels.
     fn run(&self, l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8], run: &Run, range: Range<usize>) {
-        let requant = &l.requant[range.clone()];
-        let y = &mut y[run.y..][..(run.pixels - 1) * run.y_step + range.end][range.start..];
-        let taps = &self.list[..self.all];
-        assert!(requant.len().is_multiple_of(4) && !requant.is_empty());
+        let taps = self.list.get(..self.all).unwrap_or_default();
+        let end = || run.pixels.checked_sub(1)?.checked_mul(run.y_step)?.checked_add(range.end);
+        let y = y.get_mut(run.y..).and_then(|y| y.get_mut(..end()?)).and_then(|y| y.get_mut(range.start..));
+        let (Some(requant), Some(y)) = (l.requant.get(range.clone()), y) else { return };
+        if !requant.len().is_multiple_of(4) || requant.is_empty() || self.inside > taps.len() {
+            return;
+        }
         // SAFETY: the taps listed as inside lie on the input by `valid`'s definition, for all windows of a run
         // by `run_len`'s. So from `run.x` (whose address may itself be outside of `x`, and is not read) and as
         // many steps as there are further pixels, their offsets lead to pixels of `x`; a tap's weights lie at
@@ -175,7 +179,7 @@ impl Taps {
                 x: x.as_ptr().wrapping_offset(run.x).wrapping_add(range.start),
                 w: weights.as_ptr().wrapping_add(range.start),
                 taps: taps.as_ptr_range().start,
-                taps_inside: taps[..self.inside].as_ptr_range().end,
+                taps_inside: taps.as_ptr().wrapping_add(self.inside),
                 taps_end: taps.as_ptr_range().end,
                 entry: match self.inside {
                     0 => LOOP_BYTES,
@@ -217,6 +221,7 @@ unsafe extern "C" fn quads(quads: Quads) {
     // r0 x, r1 w, r2 taps, r3 end of taps, r4-r7 accumulators of channels 0-3, r8-r11 values and weights.
     // The words of `quads` lie together behind nine saved registers, see conv_rows.rs.
     naked_asm!(
+        with_dsp!(),
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",
         "ldr r12, [sp, #56]",

@@ -6,6 +6,8 @@
 
 use core::arch::naked_asm;
 
+use bytemuck::Zeroable;
+
 use super::{in_reach, splat, widen};
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
@@ -17,7 +19,7 @@ type Column = [u32; 6];
 const COLUMNS: usize = 18;
 
 /// Weights and requantisation of four channels. The assembler knows the layout.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Zeroable)]
 #[repr(C)]
 struct Filter {
     bias: [i32; 4],
@@ -73,72 +75,72 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
     };
     let (x_steps, y_steps, w_steps) = (steps(in_w), steps(out_w), steps(3));
     let (stride, pad, length) = (g.stride[along], g.pad[along] as isize, g.input[along] as isize);
-    let most = (COLUMNS - 3) / stride + 1;
+    let most = (COLUMNS - 3).checked_div(stride)? + 1;
     let padding: Column = [widen(splat(l.zero_in))[0]; 6];
     let mut columns = [padding; COLUMNS];
-    let mut channel = 0;
-    loop {
-        let whole = Filter::of(l, l.requant.get(channel..)?.first_chunk()?, weights.get(channel..)?, w_steps);
-        let (mut edge, mut edge_shift) = (whole, 0);
-        for line in 0..g.output[across] {
-            let start = (line * g.stride[across]) as isize - g.pad[across] as isize;
-            // Three lines of the input always; taps in the padding have weights of zero there.
-            let base = start.clamp(0, g.input[across] as isize - 3);
-            let shift = base - start;
-            if shift != 0 && shift != edge_shift {
-                whole.shift(&mut edge, shift, l.zero_in);
-                edge_shift = shift;
-            }
-            let filter = if shift == 0 { &whole } else { &edge };
-            let mut at = 0;
-            while at < g.output[along] {
-                let windows = most.min(g.output[along] - at);
-                let count = (windows - 1) * stride + 3;
-                let first = (at * stride) as isize - pad;
-                let before = (-first).clamp(0, count as isize) as usize;
-                let end = (length - first).clamp(before as isize, count as isize) as usize;
-                let (columns, _) = columns.split_at_mut_checked(count)?;
-                for column in columns.iter_mut().take(before) {
-                    *column = padding;
+    let mut whole = Filter { zero_out: l.zero_out, left_shift: l.left_shift, ..Filter::zeroed() };
+    let mut edge = whole;
+    let mut at = 0;
+    while at < g.output[along] {
+        let windows = most.min(g.output[along] - at);
+        let count = (windows - 1) * stride + 3;
+        let first = (at * stride) as isize - pad;
+        // Columns in the padding are the same for all lines and channels.
+        let before = (-first).min(count as isize).max(0) as usize;
+        let end = (length - first).min(count as isize).max(before as isize) as usize;
+        let (columns, _) = columns.split_at_mut_checked(count)?;
+        for column in columns.iter_mut().take(before) {
+            *column = padding;
+        }
+        for column in columns.iter_mut().skip(end) {
+            *column = padding;
+        }
+        let x_first = (first + before as isize) as usize * x_steps.along;
+        let mut channel = 0;
+        loop {
+            whole.set(l.requant.get(channel..)?.first_chunk()?, weights.get(channel..)?, w_steps);
+            let mut edge_shift = 0;
+            for line in 0..g.output[across] {
+                let start = (line * g.stride[across]) as isize - g.pad[across] as isize;
+                // Three lines of the input always; taps in the padding have weights of zero there.
+                let base = start.min(g.input[across] as isize - 3).max(0);
+                let shift = base - start;
+                if shift != 0 && shift != edge_shift {
+                    whole.shift(&mut edge, shift, l.zero_in);
+                    edge_shift = shift;
                 }
-                for column in columns.iter_mut().skip(end) {
-                    *column = padding;
-                }
-                let from = base as usize * x_steps.across + (first + before as isize) as usize * x_steps.along;
+                let filter = if shift == 0 { &whole } else { &edge };
                 if end > before {
-                    widen_columns(x.get(from + channel..)?, x_steps, columns.get_mut(before..end)?);
+                    let from = base as usize * x_steps.across + x_first + channel;
+                    widen_columns(x.get(from..)?, x_steps, columns.get_mut(before..end)?);
                 }
                 let to = line * y_steps.across + at * y_steps.along + channel;
                 run(filter, columns, stride, y.get_mut(to..)?, y_steps.along, windows);
-                at += windows;
             }
+            if channel + 4 == channels {
+                break;
+            }
+            // The last four of a number of channels that is no multiple of four overlap those before.
+            channel = (channel + 4).min(channels - 4);
         }
-        if channel + 4 == channels {
-            return Some(());
-        }
-        // The last four of a number of channels that is no multiple of four overlap those before.
-        channel = (channel + 4).min(channels - 4);
+        at += windows;
     }
+    Some(())
 }
 
 impl Filter {
-    /// Of the first four channels.
-    fn of(l: &Layer, requant: &[Requant; 4], weights: &[i8], steps: Steps) -> Self {
-        let mut columns = [[0; 6]; 3];
-        widen_columns(weights, steps, &mut columns);
-        Filter {
-            bias: requant.map(|r| r.bias),
-            columns,
-            mul: requant.map(|r| r.mul),
-            zero_out: l.zero_out,
-            left_shift: l.left_shift,
+    /// That of the first four channels.
+    fn set(&mut self, requant: &[Requant; 4], weights: &[i8], steps: Steps) {
+        widen_columns(weights, steps, &mut self.columns);
+        for ((bias, mul), r) in self.bias.iter_mut().zip(&mut self.mul).zip(requant) {
+            (*bias, *mul) = (r.bias, r.mul);
         }
     }
 
     /// Into `filter`, with tap `k + by` where tap `k` was. The taps that drop out meet the zero point, which goes into the bias.
     #[inline(never)]
     fn shift(&self, filter: &mut Self, by: isize, zero: i8) {
-        (filter.bias, filter.columns) = (self.bias, self.columns);
+        (filter.bias, filter.columns, filter.mul) = (self.bias, self.columns, self.mul);
         for _ in 0..by.unsigned_abs().min(3) {
             for column in &mut filter.columns {
                 let [a, b, c, d, even, odd] = *column;
@@ -203,6 +205,7 @@ fn run(filter: &Filter, columns: &[Column], stride: usize, y: &mut [i8], y_step:
 #[unsafe(naked)]
 unsafe extern "C" fn widen_three(x: *const i8, across: usize, along: usize, columns: *mut Column, end: *mut Column) {
     naked_asm!(
+        with_dsp!(),
         "push {{r4-r11, lr}}",
         "ldr r12, [sp, #36]",
         "1:",
@@ -234,6 +237,7 @@ unsafe extern "C" fn outputs(outputs: Outputs) {
     // r0 columns, r1 filter, r4-r7 accumulators of channels 0-3, r8-r11 values, r2, r3, r12 and lr weights. The
     // words of `outputs` lie together behind nine saved registers, see conv_rows.rs.
     naked_asm!(
+        with_dsp!(),
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",
         "1:",

@@ -86,6 +86,7 @@ unsafe extern "C" fn sum(sum: Sum) {
     // r0 a, r1 b, r2 y, r3 end of a, r4 both multipliers, r5 bias, r6 shift; a pair of values of `a` and `b`
     // is one operand of SMLAD. The last three words of `sum` come on the stack, behind nine saved registers.
     naked_asm!(
+        with_dsp!(),
         "push {{r4-r11, lr}}",
         "ldr r4, [sp, #36]",
         "ldrd r5, r6, [sp, #40]",
@@ -129,6 +130,7 @@ unsafe extern "C" fn wide_sum(sum: WideSum) {
     // r0 a, r1 b, r2 y, r3 end of a, r4 and r5 multipliers, r6 bias, r7 shift; the last four words of `sum` come
     // on the stack, behind nine saved registers.
     naked_asm!(
+        with_dsp!(),
         "push {{r4-r11, lr}}",
         "add r12, sp, #36",
         "ldm r12, {{r4-r7}}",

@@ -98,6 +98,7 @@ unsafe extern "C" fn rows4(rows: Rows) {
     // r0 x, r1 weights of row 0, r2 k, r3 3 k, r4-r7 accumulators, r8 and r9 values, r10 and r11 weights,
     // r12 end of x. The words of `rows` lie together behind nine saved registers, see conv_rows.rs.
     naked_asm!(
+        with_dsp!(),
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",
         "add r3, r2, r2, lsl #1",
@@ -183,6 +184,7 @@ unsafe extern "C" fn rows4(rows: Rows) {
 unsafe extern "C" fn rows1(rows: Rows) {
     // As in `rows4`, with the accumulator in r4.
     naked_asm!(
+        with_dsp!(),
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",
         "ldr r12, [sp, #52]",

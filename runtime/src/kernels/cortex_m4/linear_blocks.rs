@@ -102,6 +102,7 @@ macro_rules! kernel {
             // tiles; r3 and r8-r12 values and weights. The words of `rows` lie together behind nine saved
             // registers, see conv_rows.rs.
             naked_asm!(
+                with_dsp!(),
                 "push {{r0-r3}}",
                 "push {{r4-r11, lr}}",
                 "mov r7, r3",

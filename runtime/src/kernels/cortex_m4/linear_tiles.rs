@@ -140,6 +140,7 @@ unsafe extern "C" fn tiles4(tiles: Tiles) {
     // r0 x, r1 weights, r2 and r3 values, r4-r7 accumulators, r8-r11 and lr weights, r12 end of x. The words of
     // `tiles` lie together behind nine saved registers, see conv_rows.rs.
     naked_asm!(
+        with_dsp!(),
         "push {{r0-r3}}",
         "push {{r4-r11, lr}}",
         "mov r1, r2",

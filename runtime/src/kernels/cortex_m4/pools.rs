@@ -15,13 +15,13 @@ const MAX_TAPS: usize = 255;
 /// Maximum over the valid taps.
 pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
     let channels = g.output[2];
-    for (position, y) in y.chunks_exact_mut(channels).enumerate() {
+    for (position, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
         let window = Window::new(g, position);
         y.fill(i8::MIN);
         let (y, y_rest) = cast_slice_mut::<i8, u8>(y).as_chunks_mut::<4>();
         for row in window.rows.clone() {
             for column in window.columns.clone() {
-                let x = &x[window.at(row, column)..][..channels];
+                let Some(x) = x.get(window.at(row, column)..).and_then(|x| x.get(..channels)) else { return };
                 let (x, x_rest) = cast_slice::<i8, u8>(x).as_chunks::<4>();
                 for (y, x) in y.iter_mut().zip(x) {
                     *y = max4(u32::from_ne_bytes(*y), u32::from_ne_bytes(*x)).to_ne_bytes();

@@ -2,7 +2,7 @@
 
 use core::arch::{asm, naked_asm};
 
-use super::columns::Group;
+use super::columns::{Block, Group};
 
 /// Two columns of `groups.len()` words each, one behind the other.
 #[inline(always)]
@@ -33,12 +33,17 @@ pub fn pair(columns: &[i8], groups: &mut [Group]) {
     }
 }
 
-/// `rows` runs of `len` bytes, `step` bytes apart, as a pixel (0 or 1) of the groups. `len` is a multiple of four.
+/// `rows` runs of `len` bytes, `step` bytes apart, as a pixel (0 or 1) of the groups. `None` when these are not whole
+/// words.
 #[inline(always)]
 pub fn rows(x: &[i8], step: usize, rows: usize, len: usize, groups: &mut [Group], pixel: usize) -> Option<()> {
     let last = rows.checked_sub(1)?.checked_mul(step)?;
     let words = len / 4;
-    if last.checked_add(len)? > x.len() || words == 0 || rows.checked_mul(words)? > groups.len() {
+    if last.checked_add(len)? > x.len()
+        || words == 0
+        || !len.is_multiple_of(4)
+        || rows.checked_mul(words)? > groups.len()
+    {
         return None;
     }
     let to = groups.as_mut_ptr().cast::<u32>().wrapping_add(2 * (pixel & 1));
@@ -47,15 +52,23 @@ pub fn rows(x: &[i8], step: usize, rows: usize, len: usize, groups: &mut [Group]
     Some(())
 }
 
-/// `rows` runs of `len` bytes, `step` bytes apart, become one.
+/// A column as it is.
 #[inline(always)]
-pub fn join(x: &[i8], step: usize, rows: usize, len: usize, out: &mut [i8]) -> Option<()> {
-    let last = rows.checked_sub(1)?.checked_mul(step)?;
-    if last.checked_add(len)? > x.len() || len == 0 || rows.checked_mul(len)? > out.len() {
+pub fn join(block: &Block, column: &mut [i8]) -> Option<()> {
+    let Block { from, step, rows, len, to, to_step, .. } = *block;
+    if !block.whole {
+        column.fill(block.zero);
+    }
+    if rows == 0 || len == 0 {
+        return Some(());
+    }
+    let ends = |first: usize, step: usize| (rows - 1).checked_mul(step)?.checked_add(first)?.checked_add(len);
+    if ends(0, step)? > from.len() || ends(to, to_step)? > column.len() {
         return None;
     }
-    // SAFETY: the last run ends in `x`, all together fit `out`, and neither number is zero.
-    unsafe { copy_rows(x.as_ptr(), step.wrapping_sub(len), rows, len, out.as_mut_ptr()) };
+    let gaps = [step.wrapping_sub(len), to_step.wrapping_sub(len)];
+    // SAFETY: the last run ends in `from` and its place in `column`, and neither number is zero.
+    unsafe { copy_rows(from.as_ptr(), gaps[0], rows, len, column.as_mut_ptr().wrapping_add(to), gaps[1]) };
     Some(())
 }
 
@@ -66,6 +79,7 @@ pub fn join(x: &[i8], step: usize, rows: usize, len: usize, out: &mut [i8]) -> O
 unsafe extern "C" fn widen_rows(x: *const i8, gap: usize, rows: usize, words: usize, to: *mut u32) {
     // r4 the place, r5 words to go, r6 and r7 values, r8 words that are left over from fours, r12 fours.
     naked_asm!(
+        with_dsp!(),
         "push {{r4-r8, lr}}",
         "ldr r4, [sp, #24]",
         "and r8, r3, #3",
@@ -101,13 +115,15 @@ unsafe extern "C" fn widen_rows(x: *const i8, gap: usize, rows: usize, words: us
 }
 
 /// # Safety
-/// From `x` on there are `rows` runs of `len` bytes with `gap` bytes between them, and at `to` as many bytes as these
-/// are together. Neither number is zero.
+/// From `x` on there are `rows` runs of `len` bytes with `gap` bytes between them, and from `to` on places for them
+/// with `to_gap` bytes between them. Neither number is zero.
 #[unsafe(naked)]
-unsafe extern "C" fn copy_rows(x: *const i8, gap: usize, rows: usize, len: usize, to: *mut i8) {
+unsafe extern "C" fn copy_rows(x: *const i8, gap: usize, rows: usize, len: usize, to: *mut i8, to_gap: usize) {
     naked_asm!(
-        "push {{r4-r6, lr}}",
-        "ldr r4, [sp, #16]",
+        with_dsp!(),
+        "push {{r4-r7, lr}}",
+        "ldr r4, [sp, #20]",
+        "ldr r7, [sp, #24]",
         "1:",
         "subs r5, r3, #4",
         "blt 3f",
@@ -126,8 +142,9 @@ unsafe extern "C" fn copy_rows(x: *const i8, gap: usize, rows: usize, len: usize
         "bne 4b",
         "5:",
         "add r0, r0, r1",
+        "add r4, r4, r7",
         "subs r2, r2, #1",
         "bne 1b",
-        "pop {{r4-r6, pc}}",
+        "pop {{r4-r7, pc}}",
     )
 }

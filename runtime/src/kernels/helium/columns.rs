@@ -111,13 +111,16 @@ impl<'a> Windows<'a> {
     fn gather(&self, column: usize, to: &mut [i8]) {
         let g = self.g;
         let (rows, columns) = (valid(g, 0, self.row), valid(g, 1, column));
+        fill(to, self.zero);
+        if rows.is_empty() || columns.is_empty() {
+            return;
+        }
         let [_, width, channels] = g.input;
         let kernel_w = g.kernel[1];
         let first_row = self.row * g.stride[0] + rows.start * g.dilation[0] - g.pad[0];
         let first_column = column * g.stride[1] + columns.start * g.dilation[1] - g.pad[1];
         let start = (first_row * width + first_column) * channels;
         let row_step = g.dilation[0] * width * channels;
-        fill(to, self.zero);
         let to = &mut to[(rows.start * kernel_w + columns.start) * channels..];
         let from = &self.x[start..];
         let rows = Runs { count: rows.len(), len: channels, from_step: row_step, to_step: kernel_w * channels };
@@ -132,7 +135,7 @@ impl<'a> Windows<'a> {
 }
 
 /// The output rows or columns whose windows lie wholly on the input.
-fn inside(g: &Geometry, axis: usize) -> Range<usize> {
+pub fn inside(g: &Geometry, axis: usize) -> Range<usize> {
     let extent = (g.kernel[axis] - 1) * g.dilation[axis] + 1;
     let first = g.pad[axis].div_ceil(g.stride[axis]);
     let end = (g.input[axis] + g.pad[axis]).checked_sub(extent).map_or(0, |last| last / g.stride[axis] + 1);
@@ -154,7 +157,7 @@ pub fn valid(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
 
 /// Copies bytes; both are equally long.
 #[inline(always)]
-fn copy(to: &mut [i8], from: &[i8]) {
+pub fn copy(to: &mut [i8], from: &[i8]) {
     copy_runs(to, from, Runs { count: 1, len: from.len(), from_step: 0, to_step: 0 });
 }
 

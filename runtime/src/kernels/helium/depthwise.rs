@@ -3,47 +3,33 @@
 //! Products of bytes are 16 bits wide, and the sum of two of them still is unless both weights are -128; so taps are
 //! taken in pairs, and widened to 32 bits once a pair. Which taps of a window lie on the input is the same along a
 //! run of pixels; a list of their offsets serves all channels of a run.
+//!
+//! Where 2, 4, 8 or 16 pixels fill a vector, they are taken for one with 16 channels.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
+use core::mem::MaybeUninit;
+use core::ops::Range;
 
-use super::columns::{has_lowest, valid};
+use super::columns::{has_lowest, inside, valid};
 use super::in_reach;
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
 
 /// Channels of a vector.
 const LANES: usize = 16;
-/// Larger windows are left to the portable kernel; the list of taps lies on the stack.
+/// Larger windows are left to the portable kernel; what is prepared of their taps lies on the stack.
 const MAX_TAPS: usize = 64;
 
 /// Byte offsets of a tap: in the input from the window's first tap (which may lie in the padding), and in the weights.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct TapOffsets {
     x: i32,
     w: i32,
 }
 
-/// The taps of a window, those on the input first.
-struct Taps {
-    list: [TapOffsets; MAX_TAPS],
-    inside: usize,
-    all: usize,
-}
-
-/// Output pixels next to each other in a row or a column, whose windows have the same taps on the input.
-struct Run {
-    /// Where the first window's first tap is in the input; negative when it lies in the padding before it.
-    x: isize,
-    /// The first pixel in the output.
-    y: usize,
-    pixels: usize,
-    /// From window to window, and from pixel to pixel.
-    x_step: usize,
-    y_step: usize,
-}
-
 /// What [`full`] and [`part`] get. The assembler knows the offsets of these fields.
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct Blocks {
     /// The first window's first tap.
@@ -91,113 +77,184 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
         return None;
     }
     let whole = channels / LANES * LANES;
-    // Channels that do not fill a vector have records of their own: the assembler reads 16.
-    let mut rest = [Requant { bias: 0, mul: 0 }; LANES];
-    rest[..channels - whole].copy_from_slice(&l.requant[whole..]);
-    let pairs = !has_lowest(weights);
-    let mut taps = Taps { list: [TapOffsets::default(); MAX_TAPS], inside: 0, all };
-    // Runs follow the longer axis.
-    let along = if out_h > out_w { 0 } else { 1 };
-    let x_steps = [in_w * channels * g.stride[0], channels * g.stride[1]];
-    let y_steps = [out_w * channels, channels];
-    for line in 0..g.output[1 - along] {
-        let mut at = 0;
-        while at < g.output[along] {
-            let pixels = run_len(g, along, at);
-            let [row, column] = if along == 0 { [at, line] } else { [line, at] };
-            taps.fill(g, row, column);
-            let in_row = (row * g.stride[0]) as isize - g.pad[0] as isize;
-            let in_column = (column * g.stride[1]) as isize - g.pad[1] as isize;
-            let run = Run {
-                x: (in_row * in_w as isize + in_column) * channels as isize,
-                y: (row * out_w + column) * channels,
-                pixels,
-                x_step: x_steps[along],
-                y_step: y_steps[along],
+    let rest = channels - whole;
+    let joined = if whole == 0 && LANES.is_multiple_of(channels) && g.stride[1] == 1 { LANES / channels } else { 1 };
+    // Channels that do not fill a vector have records of their own, for the assembler reads 16.
+    let mut requant = [Requant { bias: 0, mul: 0 }; LANES];
+    for (to, i) in requant.iter_mut().zip(whole..whole + rest * joined) {
+        *to = l.requant[if joined > 1 { i % channels } else { i }];
+    }
+    let mut spread;
+    let (w, w_step) = if joined > 1 {
+        spread = [[0; LANES]; MAX_TAPS];
+        spread_weights(&mut spread[..all], weights, channels);
+        (spread.as_ptr().cast(), LANES)
+    } else {
+        (weights.as_ptr(), channels)
+    };
+    let mut taps = Taps::new(g, w_step, !has_lowest(weights));
+    let list = taps.list.as_ptr().cast();
+    let blocks = |first: usize, count: usize, lanes: usize, pixels: usize, requant: &[Requant]| {
+        let records = requant.as_ptr();
+        Blocks {
+            x: x.as_ptr(),
+            y: core::ptr::null_mut(),
+            w: w.wrapping_add(first),
+            blocks: count,
+            taps: list,
+            pairs: 0,
+            singles: 0,
+            padded: 0,
+            records: [0, 4, 8, 12].map(|i| records.wrapping_add(i)),
+            zero_out: l.zero_out,
+            left_shift: l.left_shift,
+            lo: l.lo,
+            hi: l.hi,
+            zero_in: l.zero_in as i32,
+            lanes,
+            x_gap: (pixels * channels * g.stride[1]) as isize - (count * LANES) as isize,
+            y_gap: (pixels * channels) as isize - (count * LANES) as isize,
+            pixels: 0,
+        }
+    };
+    let mut full_blocks = blocks(
+        0,
+        if joined > 1 { 1 } else { whole / LANES },
+        LANES,
+        joined,
+        if joined > 1 { &requant } else { l.requant },
+    );
+    let mut part_block = blocks(whole, 1, rest, 1, &requant);
+
+    let inner = inside(g, 1);
+    for row in 0..out_h {
+        let rows = valid(g, 0, row);
+        let x_row = ((row * g.stride[0]) as isize - g.pad[0] as isize) * in_w as isize - g.pad[1] as isize;
+        let mut column = 0;
+        while column < out_w {
+            let pixels = if inner.contains(&column) { inner.end.min(out_w) - column } else { 1 };
+            taps.fill(rows.clone(), valid(g, 1, column));
+            let x_at = (x_row + (column * g.stride[1]) as isize) * channels as isize;
+            let y = &mut y[(row * out_w + column) * channels..][..pixels * channels];
+            column += pixels;
+
+            let wide = if joined > 1 {
+                pixels / joined
+            } else if whole > 0 {
+                pixels
+            } else {
+                0
             };
-            let from = |channel: usize, requant: &[Requant], lanes: usize| {
-                let records = requant.as_ptr_range().start;
-                let count = lanes.div_ceil(LANES) * LANES;
-                let pairs = if pairs { taps.inside / 2 } else { 0 };
-                Blocks {
-                    x: x.as_ptr().wrapping_offset(run.x + channel as isize),
-                    y: core::ptr::null_mut(),
-                    w: weights[channel..].as_ptr(),
-                    blocks: count / LANES,
-                    taps: taps.list.as_ptr(),
-                    pairs,
-                    singles: taps.inside - 2 * pairs,
-                    padded: taps.all - taps.inside,
-                    records: [0, 4, 8, 12].map(|i| records.wrapping_add(i)),
-                    zero_out: l.zero_out,
-                    left_shift: l.left_shift,
-                    lo: l.lo,
-                    hi: l.hi,
-                    zero_in: l.zero_in as i32,
-                    lanes,
-                    x_gap: run.x_step as isize - count as isize,
-                    y_gap: run.y_step as isize - count as isize,
-                    pixels: run.pixels,
-                }
-            };
-            let y = &mut y[run.y..][..(run.pixels - 1) * run.y_step + channels];
-            if whole > 0 {
-                let mut blocks = Blocks { y: y.as_mut_ptr(), ..from(0, l.requant, whole) };
+            if wide > 0 {
+                taps.describe(&mut full_blocks);
+                full_blocks.x = x.as_ptr().wrapping_offset(x_at);
+                full_blocks.y = y.as_mut_ptr();
+                full_blocks.pixels = wide;
                 // SAFETY: from the first tap of a window of this run, the offsets of the first `inside` taps lead to
-                // the input, those of all taps to the weights, for `whole` channels, and as many records follow the
-                // first ones. The results of the run lie in `y`.
-                unsafe { full(&mut blocks) };
+                // the input, those of all taps to the weights, for `whole` channels or those of `joined` pixels; and
+                // as many records follow the first ones. The results of the run lie in `y`.
+                unsafe { full(&mut full_blocks) };
             }
-            if whole < channels {
-                let y = y[whole..].as_mut_ptr();
-                let mut blocks = Blocks { y, ..from(whole, &rest, channels - whole) };
-                // SAFETY: as above, for one block of fewer channels and 16 records.
-                unsafe { part(&mut blocks) };
+            let done = wide * joined * (joined > 1) as usize;
+            if rest > 0 && done < pixels {
+                taps.describe(&mut part_block);
+                part_block.x = x.as_ptr().wrapping_offset(x_at + (done * channels * g.stride[1] + whole) as isize);
+                part_block.y = y[done * channels + whole..].as_mut_ptr();
+                part_block.pixels = pixels - done;
+                // SAFETY: as above, for one block of fewer channels, and 16 records.
+                unsafe { part(&mut part_block) };
             }
-            at += pixels;
         }
     }
     Some(())
 }
 
-/// How many output positions from `first` on have the same taps on the input.
-fn run_len(g: &Geometry, axis: usize, first: usize) -> usize {
-    let taps = valid(g, axis, first);
-    let rest = first + 1..g.output[axis];
-    1 + rest.take_while(|&next| valid(g, axis, next) == taps).count()
+/// The taps of a window, those on the input first.
+struct Taps<'a> {
+    g: &'a Geometry,
+    /// Set up to the number of taps once it is filled.
+    list: [MaybeUninit<TapOffsets>; MAX_TAPS],
+    inside: usize,
+    all: usize,
+    x_steps: [usize; 2],
+    w_step: usize,
+    in_pairs: bool,
 }
 
-impl Taps {
-    /// For the window at this output position.
-    fn fill(&mut self, g: &Geometry, row: usize, column: usize) {
-        let (rows, columns) = (valid(g, 0, row), valid(g, 1, column));
-        let [kernel_h, kernel_w] = g.kernel;
+impl<'a> Taps<'a> {
+    fn new(g: &'a Geometry, w_step: usize, in_pairs: bool) -> Self {
         let [_, width, channels] = g.input;
-        let x_steps = [g.dilation[0] * width * channels, g.dilation[1] * channels];
-        let offsets = |row: usize, column: usize| TapOffsets {
-            x: (row * x_steps[0] + column * x_steps[1]) as i32,
-            w: ((row * kernel_w + column) * channels) as i32,
-        };
+        Taps {
+            g,
+            list: [const { MaybeUninit::uninit() }; MAX_TAPS],
+            inside: 0,
+            all: g.kernel[0] * g.kernel[1],
+            x_steps: [g.dilation[0] * width * channels, g.dilation[1] * channels],
+            w_step,
+            in_pairs,
+        }
+    }
+
+    /// For windows of which these rows and columns of taps lie on the input.
+    #[inline(always)]
+    fn fill(&mut self, rows: Range<usize>, columns: Range<usize>) {
+        let [kernel_h, kernel_w] = self.g.kernel;
         self.inside = rows.len() * columns.len();
-        let mut list = self.list[..self.all].iter_mut();
-        for row in rows.clone() {
-            for column in columns.clone() {
-                if let Some(to) = list.next() {
-                    *to = offsets(row, column);
-                }
-            }
-        }
+        self.put(0, &rows, &columns);
         if self.inside < self.all {
-            for row in 0..kernel_h {
-                for column in 0..kernel_w {
-                    if !(rows.contains(&row) && columns.contains(&column))
-                        && let Some(to) = list.next()
-                    {
-                        *to = offsets(row, column);
-                    }
-                }
+            let mut at = self.inside;
+            for (rows, columns) in [
+                (0..rows.start, 0..kernel_w),
+                (rows.clone(), 0..columns.start),
+                (rows.clone(), columns.end..kernel_w),
+                (rows.end..kernel_h, 0..kernel_w),
+            ] {
+                self.put(at, &rows, &columns);
+                at += rows.len() * columns.len();
             }
         }
+    }
+
+    /// Taps from place `at` of the list on.
+    fn put(&mut self, at: usize, rows: &Range<usize>, columns: &Range<usize>) {
+        let mut list = self.list.get_mut(at..).unwrap_or_default().iter_mut();
+        for row in rows.start..rows.end {
+            let mut x = row * self.x_steps[0] + columns.start * self.x_steps[1];
+            let mut w = (row * self.g.kernel[1] + columns.start) * self.w_step;
+            for to in list.by_ref().take(columns.len()) {
+                to.write(TapOffsets { x: x as i32, w: w as i32 });
+                x += self.x_steps[1];
+                w += self.w_step;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn describe(&self, blocks: &mut Blocks) {
+        blocks.pairs = if self.in_pairs { self.inside / 2 } else { 0 };
+        blocks.singles = self.inside - 2 * blocks.pairs;
+        blocks.padded = self.all - self.inside;
+    }
+}
+
+/// Weights of fewer than 16 channels, as often as they fit into a vector. There are `channels` for each of `to`.
+fn spread_weights(to: &mut [[i8; LANES]], weights: &[i8], channels: usize) {
+    assert!(to.len() * channels == weights.len() && (1..=LANES).contains(&channels) && !to.is_empty());
+    let offsets: [u8; LANES] = core::array::from_fn(|lane| (lane % channels) as u8);
+    // SAFETY: the loop reads at offsets below `channels` from the weights of each tap, and writes a vector for each.
+    unsafe {
+        asm!(
+            "vldrb.u8 q0, [{offsets}]",
+            "dls lr, {taps}",
+            "2:",
+            "vldrb.u8 q1, [{w}, q0]",
+            "add {w}, {w}, {channels}",
+            "vstrb.8 q1, [{to}], #16",
+            "le lr, 2b",
+            offsets = in(reg) offsets.as_ptr(), taps = in(reg) to.len(), w = inout(reg) weights.as_ptr() => _,
+            channels = in(reg) channels, to = inout(reg) to.as_mut_ptr() => _, out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _, options(nostack),
+        );
     }
 }
 
@@ -299,15 +356,17 @@ macro_rules! blocks {
                 "vldrw.u32 q4, [r9, #32]",
                 "ldrd r4, r5, [r9, #48]",
                 "vadd.i32 q4, q4, r3",
+                "cbz r5, 9f",
                 "vshl.s32 q0, r5",
-                "vldrw.u32 q5, [q4, #4]",
                 "vshl.s32 q1, r5",
+                "vshl.s32 q2, r5",
+                "vshl.s32 q3, r5",
+                "9:",
+                "vldrw.u32 q5, [q4, #4]",
                 "vrmulh.s32 q0, q0, q5",
                 "vldrw.u32 q5, [q4, #20]",
-                "vshl.s32 q2, r5",
                 "vrmulh.s32 q1, q1, q5",
                 "vldrw.u32 q5, [q4, #12]",
-                "vshl.s32 q3, r5",
                 "vrmulh.s32 q2, q2, q5",
                 "vldrw.u32 q5, [q4, #28]",
                 "vadd.i32 q0, q0, r4",

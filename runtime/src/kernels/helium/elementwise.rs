@@ -78,6 +78,9 @@ pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
     let channels = g.output[2];
     for (position, y) in y.chunks_exact_mut(channels).enumerate() {
         let window = Window::new(g, position);
+        if window.rows.is_empty() || window.columns.is_empty() {
+            y.fill(i8::MIN);
+        }
         let mut first = true;
         for row in window.rows.clone() {
             for column in window.columns.clone() {

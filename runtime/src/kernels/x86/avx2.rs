@@ -51,6 +51,7 @@ macro_rules! ymm {
                 fn xor(a: __m256i, b: __m256i) -> __m256i { _mm256_xor_si256(a, b) }
                 fn and(a: __m256i, b: __m256i) -> __m256i { _mm256_and_si256(a, b) }
                 fn add(a: __m256i, b: __m256i) -> __m256i { _mm256_add_epi32(a, b) }
+                fn mul(a: __m256i, b: __m256i) -> __m256i { _mm256_mullo_epi32(a, b) }
                 fn sub(a: __m256i, b: __m256i) -> __m256i { _mm256_sub_epi32(a, b) }
                 fn max8(a: __m256i, b: __m256i) -> __m256i { _mm256_max_epi8(a, b) }
                 fn min8(a: __m256i, b: __m256i) -> __m256i { _mm256_min_epi8(a, b) }

@@ -52,6 +52,7 @@ impl Lanes for Zmm {
         fn xor(a: __m512i, b: __m512i) -> __m512i { _mm512_xor_si512(a, b) }
         fn and(a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
         fn add(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
+        fn mul(a: __m512i, b: __m512i) -> __m512i { _mm512_mullo_epi32(a, b) }
         fn sub(a: __m512i, b: __m512i) -> __m512i { _mm512_sub_epi32(a, b) }
         fn max8(a: __m512i, b: __m512i) -> __m512i { _mm512_max_epi8(a, b) }
         fn min8(a: __m512i, b: __m512i) -> __m512i { _mm512_min_epi8(a, b) }
@@ -114,4 +115,22 @@ impl Lanes for Zmm {
 #[inline(always)]
 fn mask(start: usize, n: usize) -> u64 {
     if n == 0 { 0 } else { (u64::MAX >> (64 - n)) << start }
+}
+
+/// `y = table[x + 128]`, 64 values at a time.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+pub(super) fn lut(table: &[i8; 256], x: &[i8], y: &mut [i8]) {
+    // SAFETY: the table has four vectors.
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| unsafe { _mm512_loadu_si512(table.as_ptr().add(i * 64).cast()) });
+    for (x, y) in x.chunks(64).zip(y.chunks_mut(64)) {
+        let these = mask(0, x.len().min(y.len()));
+        // SAFETY: the mask names the bytes that both have; others are not touched.
+        unsafe {
+            let x = _mm512_maskz_loadu_epi8(these, x.as_ptr().cast());
+            // Negative values are the lower half of the table.
+            let [low, high] = [_mm512_permutex2var_epi8(a, x, b), _mm512_permutex2var_epi8(c, x, d)];
+            let v = _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), high, low);
+            _mm512_mask_storeu_epi8(y.as_mut_ptr().cast(), these, v);
+        }
+    }
 }

@@ -30,13 +30,14 @@ pub(super) unsafe fn depthwise<V: Lanes>(g: &Geometry, l: &Layer, x: &[i8], y: &
     let s = DepthwiseScratch::new(g.kernel, g.stride[1], g.dilation[1], channels, g.input[1], g.output[1]);
     let skip = scratch.as_ptr().align_offset(64);
     // `len` counts a line for the alignment.
-    if scratch.len() < s.len() || skip >= 64 {
+    if scratch.len() < s.len(g.output[0]) || skip >= 64 {
         return false;
     }
+    let most_rows = s.rows(g.output[0]);
     // SAFETY: the scratch is `s.len()` long, and its parts follow one another as `DepthwiseScratch::len` counts them.
     unsafe {
         let planes = scratch.as_mut_ptr().add(skip);
-        let weights_at = planes.add(s.planes());
+        let weights_at = planes.add(most_rows * s.planes());
         let requant_at = weights_at.add(s.weights());
         let border = requant_at.add(s.requant());
         border.write_bytes(l.zero_in as u8, s.input_row);
@@ -44,11 +45,14 @@ pub(super) unsafe fn depthwise<V: Lanes>(g: &Geometry, l: &Layer, x: &[i8], y: &
             Job::<V> { g, l, s: &s, planes, weights: weights_at, requant: requant_at, border, shared: Shared::of(l) };
         job.prepare(weights);
         let row = g.output[1] * channels;
-        for (i, y) in y.chunks_exact_mut(row).enumerate() {
-            job.interleave(i, x);
+        for (i, y) in y.chunks_mut(most_rows * row).enumerate() {
+            let rows = y.len() / row;
+            for r in 0..rows {
+                job.interleave(i * most_rows + r, x, r);
+            }
             match g.kernel[1] {
-                3 if s.groups == 1 => job.row::<3>(y),
-                _ => job.row::<0>(y),
+                3 if s.groups == 1 => job.rows::<3>(rows, y),
+                _ => job.rows::<0>(rows, y),
             }
         }
     }
@@ -80,8 +84,6 @@ impl<V: Lanes> Job<'_, V> {
     unsafe fn prepare(&self, weights: &[i8]) {
         let channels = self.g.output[2];
         let kernel_w = self.g.kernel[1];
-        // SAFETY: all planes. What lies to the left of the input is not written again.
-        unsafe { self.planes.write_bytes(self.l.zero_in as u8 ^ 0x80, self.s.planes()) };
         for block in 0..self.blocks() {
             let first = block * V::BYTES;
             self.order_requant(block);
@@ -167,12 +169,12 @@ impl<V: Lanes> Job<'_, V> {
         self.weights.wrapping_add((block * columns + column) * 4 * V::BYTES)
     }
 
-    /// Writes the planes of one output row.
+    /// Writes the planes of one output row, to place `slot`.
     ///
     /// # Safety
     /// See [`Lanes`]; `x` has the geometry's length, the pointers are to the parts of the scratch.
     #[inline(always)]
-    unsafe fn interleave(&self, output_row: usize, x: &[i8]) {
+    unsafe fn interleave(&self, output_row: usize, x: &[i8], slot: usize) {
         let (g, s) = (self.g, self.s);
         let [height, width, channels] = g.input;
         let left = g.pad[1].min(s.width);
@@ -182,20 +184,23 @@ impl<V: Lanes> Job<'_, V> {
         let (runs, run) = if s.pitch == channels { (1, inner * channels) } else { (inner, channels) };
         let (start, end) = (self.origin() + left * s.pitch, self.origin() + (left + inner) * s.pitch);
         for group in 0..s.groups {
-            let rows = [0, 1, 2, 3].map(|i| {
+            let row = |i: usize| {
                 let tap = group * 4 + i;
                 let row = (output_row * g.stride[0] + tap * g.dilation[0]).wrapping_sub(g.pad[0]);
                 let inside = tap < g.kernel[0] && row < height;
                 if inside { x[row * width * channels..].as_ptr().cast() } else { self.border }
-            });
+            };
+            let rows: [*const u8; 4] = [row(0), row(1), row(2), row(3)];
             // SAFETY: runs are pieces of input rows, or of the border, which is as long; the planes have room for the
             // row and two vectors.
             unsafe {
                 let sign = V::splat8(-128);
-                let plane = self.planes.add(group * 4 * s.plane);
+                let plane = self.planes.add(slot * s.planes() + group * 4 * s.plane);
+                self.pad(plane, 0, start);
                 for i in 0..runs {
                     let to = plane.add(start + i * s.pitch);
-                    let rows = [0, 1, 2, 3].map(|r| rows[r].wrapping_add(i * channels));
+                    let at = |r: usize| rows[r].wrapping_add(i * channels);
+                    let rows = [at(0), at(1), at(2), at(3)];
                     let mut at = 0;
                     while at + V::BYTES <= run {
                         let four = [
@@ -263,44 +268,56 @@ impl<V: Lanes> Job<'_, V> {
         left.next_multiple_of(16) - left
     }
 
-    /// One output row; `W` is the kernel's width when all of its weights stay in registers, else 0.
+    /// Output rows of which the planes have been written; `W` is the kernel's width when all of its weights stay in
+    /// registers, else 0.
     ///
     /// # Safety
     /// See [`Lanes`]; the planes have been written.
     #[inline(always)]
-    unsafe fn row<const W: usize>(&self, y: &mut [i8]) {
+    unsafe fn rows<const W: usize>(&self, rows: usize, y: &mut [i8]) {
         let (g, s) = (self.g, self.s);
         let channels = g.output[2];
+        let row = g.output[1] * channels;
         // SAFETY: as this function's.
         unsafe {
             if s.across_pixels {
-                let steps = (y.len().div_ceil(V::BYTES), V::BYTES, V::BYTES);
-                return self.block::<W>(0, steps, y.len(), y.as_mut_ptr());
+                let steps = (row.div_ceil(V::BYTES), V::BYTES, V::BYTES);
+                return self.block::<W>(0, rows, steps, row, y.as_mut_ptr());
             }
             for block in 0..self.blocks() {
                 let rest = channels - block * V::BYTES;
                 let steps = (g.output[1], g.stride[1] * s.pitch, channels);
-                self.block::<W>(block, steps, rest.min(V::BYTES), y.as_mut_ptr().add(block * V::BYTES));
+                self.block::<W>(block, rows, steps, rest.min(V::BYTES), y.as_mut_ptr().add(block * V::BYTES));
             }
         }
     }
 
-    /// A vector of channels along a row: `steps` are their number, the bytes from one to the next in a plane and in
-    /// the output. `n` outputs are valid: of each step, or (where vectors go across pixels) of all.
+    /// A vector of channels along the rows: `steps` are their number in a row, the bytes from one to the next in a
+    /// plane and in the output. `n` outputs are valid: of each step, or (where vectors go across pixels) of a row.
     ///
     /// # Safety
     /// See [`Lanes`]; the planes have been written, `y` has room for the valid outputs.
     #[inline(always)]
-    unsafe fn block<const W: usize>(&self, block: usize, steps: (usize, usize, usize), n: usize, y: *mut i8) {
+    unsafe fn block<const W: usize>(
+        &self,
+        block: usize,
+        rows: usize,
+        steps: (usize, usize, usize),
+        n: usize,
+        y: *mut i8,
+    ) {
         let (g, s) = (self.g, self.s);
         let (count, step_in, step_out) = steps;
         let columns = s.groups * g.kernel[1];
         // SAFETY: windows lie in the planes, which have room for two vectors more.
         unsafe {
             let requant = self.requant.add(block * 12 * V::BYTES);
-            let at = |i: usize| V::load(requant.add(i * V::BYTES));
-            let bias = [at(0), at(1), at(2), at(3)];
-            let mul = [0, 1, 2, 3].map(|q| Multipliers::<V> { all: at(4 + q), odd: at(8 + q) });
+            let bias = four::<V>(requant);
+            let (all, odd) = (four::<V>(requant.add(4 * V::BYTES)), four::<V>(requant.add(8 * V::BYTES)));
+            let mut mul = [Multipliers::<V> { all: all[0], odd: odd[0] }; 4];
+            for (q, mul) in mul.iter_mut().enumerate() {
+                *mul = Multipliers { all: all[q], odd: odd[q] };
+            }
             let filter = self.filter(block, 0);
             let first = if s.across_pixels { 0 } else { block * V::BYTES };
             let move_by = g.dilation[1] * s.pitch;
@@ -312,28 +329,36 @@ impl<V: Lanes> Job<'_, V> {
                     offsets[q] = self.place(0, j * move_by, q);
                 }
             }
-            for i in 0..count {
-                let from = self.planes.add(first + i * step_in);
-                let mut sums = bias;
-                if W > 0 {
-                    for (w, offsets) in held.iter().zip(&offsets) {
-                        for q in 0..4 {
-                            sums[q] = V::dot(sums[q], V::load(from.add(offsets[q])), w[q]);
+            let row_out = g.output[1] * g.output[2];
+            for row in 0..rows {
+                let mut from = self.planes.add(row * s.planes() + first).cast_const();
+                let mut to = y.add(row * row_out).cast::<u8>();
+                for i in 0..count {
+                    let mut sums = bias;
+                    if W > 0 {
+                        for (w, offsets) in held.iter().zip(&offsets) {
+                            for (q, sum) in sums.iter_mut().enumerate() {
+                                *sum = V::dot(*sum, V::load(from.add(offsets[q])), w[q]);
+                            }
+                        }
+                    } else {
+                        for column in 0..columns {
+                            let (group, j) = (column / g.kernel[1], column % g.kernel[1]);
+                            for (q, sum) in sums.iter_mut().enumerate() {
+                                let x = V::load(from.add(self.place(group, j * move_by, q)));
+                                *sum = V::dot(*sum, x, V::load(filter.add((column * 4 + q) * V::BYTES)));
+                            }
                         }
                     }
-                } else {
-                    for column in 0..columns {
-                        let (group, j) = (column / g.kernel[1], column % g.kernel[1]);
-                        for q in 0..4 {
-                            let x = V::load(from.add(self.place(group, j * move_by, q)));
-                            sums[q] = V::dot(sums[q], x, V::load(filter.add((column * 4 + q) * V::BYTES)));
-                        }
+                    let v = self.shared.narrow(sums, mul);
+                    let valid = if s.across_pixels { n - i * step_out } else { n };
+                    if valid >= V::BYTES {
+                        V::store(to, v)
+                    } else {
+                        V::store_part(to, v, 0, valid)
                     }
+                    (from, to) = (from.wrapping_add(step_in), to.wrapping_add(step_out));
                 }
-                let v = self.shared.narrow(sums, mul);
-                let valid = if s.across_pixels { n - i * step_out } else { n };
-                let to = y.add(i * step_out).cast();
-                if valid >= V::BYTES { V::store(to, v) } else { V::store_part(to, v, 0, valid) }
             }
         }
     }
@@ -343,5 +368,17 @@ impl<V: Lanes> Job<'_, V> {
     fn place(&self, group: usize, distance: usize, q: usize) -> usize {
         let byte = self.origin() + distance + 4 * q;
         (group * 4 + byte % 16 / 4) * self.s.plane + byte / 16 * 16
+    }
+}
+
+/// Four vectors one after the other.
+///
+/// # Safety
+/// See [`Lanes`]; so many bytes are readable.
+#[inline(always)]
+unsafe fn four<V: Lanes>(from: *const u8) -> [V::V; 4] {
+    // SAFETY: as this function's.
+    unsafe {
+        [V::load(from), V::load(from.add(V::BYTES)), V::load(from.add(2 * V::BYTES)), V::load(from.add(3 * V::BYTES))]
     }
 }

@@ -5,7 +5,7 @@ use super::matrix::takes_output;
 use super::pixels;
 use super::requant::{Multipliers, Shared};
 use crate::kernels::portable::Window;
-use crate::kernels::{AddParams, Geometry, Layer};
+use crate::kernels::{AddParams, Geometry, Layer, MulParams};
 
 /// Whether the multipliers of a sum have at most 31 bits, which is all that [`add`] multiplies by.
 pub(super) fn takes_sum(p: &AddParams) -> bool {
@@ -18,32 +18,120 @@ pub(super) fn takes_sum(p: &AddParams) -> bool {
 /// See [`Lanes`]. `a` and `b` are readable, `y` writable for `n` bytes. Multipliers are those of [`takes_sum`].
 #[inline(always)]
 pub(super) unsafe fn add<V: Lanes>(p: &AddParams, a: *const i8, b: *const i8, y: *mut i8, n: usize) {
-    let pair = |of: fn(i32) -> i32| (of(p.mul[0]) as u16 as u32 | (of(p.mul[1]) as u16 as u32) << 16) as i32;
     let short = p.mul.iter().all(|&m| i16::try_from(m).is_ok());
-    // SAFETY: whole vectors while there are any, then the rest.
+    // SAFETY: as this function's.
     unsafe {
-        let bias = V::splat32(p.bias);
-        // A multiplier of more than 16 bits is the sum of two that have fewer, the one shifted.
-        let (mul, high) =
-            (V::splat32(if short { pair(|m| m) } else { pair(|m| m & 0x7fff) }), V::splat32(pair(|m| m >> 15)));
-        let [lo, hi] = [p.lo, p.hi].map(|v| V::splat8(v as i8));
-        let sum = |a, b| {
-            let mut sums = V::weigh(a, b, mul);
-            if !short {
-                let [s0, s1, s2, s3] = V::weigh(a, b, high).map(|v| V::shift_left(v, 15));
-                sums = [V::add(sums[0], s0), V::add(sums[1], s1), V::add(sums[2], s2), V::add(sums[3], s3)];
+        let sum = Sum::<V>::new(p, short);
+        if short { sum.all::<true>(a, b, y, n) } else { sum.all::<false>(a, b, y, n) }
+    }
+}
+
+/// The parameters of a sum in vectors. A multiplier of more than 16 bits is the sum of two that have fewer, the
+/// `upper` one shifted.
+struct Sum<V: Lanes> {
+    mul: V::V,
+    upper: V::V,
+    bias: V::V,
+    shift: u32,
+    lo: V::V,
+    hi: V::V,
+}
+
+/// Bits of the lower part of a multiplier.
+const LOWER: u32 = 15;
+
+impl<V: Lanes> Sum<V> {
+    /// # Safety
+    /// See [`Lanes`].
+    #[inline(always)]
+    unsafe fn new(p: &AddParams, short: bool) -> Self {
+        let pair = |[a, b]: [i32; 2]| (a as u16 as u32 | (b as u16 as u32) << 16) as i32;
+        let lower = if short { p.mul } else { p.mul.map(|m| m & ((1 << LOWER) - 1)) };
+        // SAFETY: the instructions are the caller's to have; no memory is touched.
+        unsafe {
+            Sum {
+                mul: V::splat32(pair(lower)),
+                upper: V::splat32(pair(p.mul.map(|m| m >> LOWER))),
+                bias: V::splat32(p.bias),
+                shift: p.shift,
+                lo: V::splat8(p.lo as i8),
+                hi: V::splat8(p.hi as i8),
             }
-            let sums = sums.map(|v| V::shift_right(V::add(v, bias), p.shift));
-            V::min8(V::max8(V::narrow(sums), lo), hi)
-        };
-        let mut at = 0;
-        while at + V::BYTES <= n {
-            V::store(y.add(at).cast(), sum(V::load(a.add(at).cast()), V::load(b.add(at).cast())));
-            at += V::BYTES;
         }
-        if at < n {
-            let [a, b] = [a, b].map(|v| V::load_first(v.add(at).cast(), n - at));
-            V::store_part(y.add(at).cast(), sum(a, b), 0, n - at);
+    }
+
+    /// Sums of `n` values.
+    ///
+    /// # Safety
+    /// As [`add`].
+    #[inline(always)]
+    unsafe fn all<const SHORT: bool>(&self, a: *const i8, b: *const i8, y: *mut i8, n: usize) {
+        let mut at = 0;
+        // SAFETY: whole vectors while there are any, then the rest.
+        unsafe {
+            while at + V::BYTES <= n {
+                let v = self.one::<SHORT>(V::load(a.add(at).cast()), V::load(b.add(at).cast()));
+                V::store(y.add(at).cast(), v);
+                at += V::BYTES;
+            }
+            if at < n {
+                let rest = n - at;
+                let (a, b) = (V::load_first(a.add(at).cast(), rest), V::load_first(b.add(at).cast(), rest));
+                V::store_part(y.add(at).cast(), self.one::<SHORT>(a, b), 0, rest);
+            }
+        }
+    }
+
+    /// The sums of a vector.
+    ///
+    /// # Safety
+    /// See [`Lanes`].
+    #[inline(always)]
+    unsafe fn one<const SHORT: bool>(&self, a: V::V, b: V::V) -> V::V {
+        // SAFETY: the instructions are the caller's to have; no memory is touched.
+        unsafe {
+            let mut sums = V::weigh(a, b, self.mul);
+            if !SHORT {
+                let upper = V::weigh(a, b, self.upper);
+                for (sum, upper) in sums.iter_mut().zip(upper) {
+                    *sum = V::add(*sum, V::shift_left(upper, LOWER));
+                }
+            }
+            for sum in &mut sums {
+                *sum = V::shift_right(V::add(*sum, self.bias), self.shift);
+            }
+            V::min8(V::max8(V::narrow(sums), self.lo), self.hi)
+        }
+    }
+}
+
+/// Element-wise product; `b` is as long as `a`, or one value per channel.
+///
+/// # Safety
+/// See [`Lanes`].
+#[inline(always)]
+pub(super) unsafe fn mul<V: Lanes>(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) {
+    let lanes = V::BYTES / 4;
+    // SAFETY: the instructions are the caller's to have; arrays are as long as a vector.
+    unsafe {
+        let shared = Shared::<V>::new(p.left_shift, p.zero_out, p.lo, p.hi);
+        let all = V::splat32(p.mul);
+        let mul = [Multipliers { all, odd: V::odd(all) }; 4];
+        let [zero_a, zero_b] = [V::splat32(p.zero[0]), V::splat32(p.zero[1])];
+        for (a, y) in a.chunks(b.len()).zip(y.chunks_mut(b.len())) {
+            for ((a, b), y) in a.chunks(V::BYTES).zip(b.chunks(V::BYTES)).zip(y.chunks_mut(V::BYTES)) {
+                let n = y.len().min(a.len());
+                let (mut whole_a, mut whole_b) = ([0i8; 64], [0i8; 64]);
+                whole_a[..n].copy_from_slice(&a[..n]);
+                whole_b[..n].copy_from_slice(&b[..n]);
+                let mut sums = [all; 4];
+                for (q, sum) in sums.iter_mut().enumerate() {
+                    let a = V::sub(V::widen(whole_a[q * lanes..].as_ptr().cast()), zero_a);
+                    let b = V::sub(V::widen(whole_b[q * lanes..].as_ptr().cast()), zero_b);
+                    *sum = V::mul(a, b);
+                }
+                store::<V>(&mut y[..n], V::in_order(shared.narrow(sums, mul)));
+            }
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::format::Requant;
 /// Every function needs a processor with the instructions of the implementing type; those that take pointers
 /// need them to be valid for the bytes that they name. Callers are generic and `#[inline(always)]`, up to a
 /// function of [`super::sets`] that has these instructions enabled.
+///
+/// Closures do not have them, so one that calls these functions is right but may be slow: it is left to chance whether
+/// the compiler puts it in its place.
 pub(super) trait Lanes {
     /// A vector.
     type V: Copy;
@@ -38,6 +41,8 @@ pub(super) trait Lanes {
     unsafe fn and(a: Self::V, b: Self::V) -> Self::V;
     /// 32-bit sums.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// Low words of 32-bit products.
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// 32-bit differences.
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     /// Larger signed bytes.

@@ -24,8 +24,9 @@ pub(super) fn takes(l: &Layer, outputs: usize, taps: usize) -> bool {
                     && columns.len() == stored
                     && Some(tiles.len()) == stored.checked_mul(TILE)
                     && match columns {
-                        Columns::U8(c) => across > 255 || c.iter().all(|&c| (c as usize) < across),
-                        Columns::U16(c) => c.iter().all(|&c| (c as usize) < across),
+                        // The largest one, as vectors find it faster than the first that is too large.
+                        Columns::U8(c) => across > 255 || usize::from(c.iter().fold(0, |m, &c| c.max(m))) < across,
+                        Columns::U16(c) => usize::from(c.iter().fold(0, |m, &c| c.max(m))) < across,
                     }
             }
             Weights::TwoOfFour { .. } => false,

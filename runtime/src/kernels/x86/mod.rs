@@ -2,7 +2,7 @@
 //!
 //! Their weights are packed in tiles of 16 outputs × 4 taps ([`Packing::Vnni`]), a vector of 64 bytes or two of 32,
 //! for the instruction that multiplies unsigned bytes with signed ones: values are read as `x + 128`. Each kernel is
-//! written once, for any [`lanes::Lanes`], and compiled for three sets of instructions in [`sets`].
+//! written once, for any `lanes::Lanes`, and compiled for three sets of instructions in `sets`.
 
 #![allow(unsafe_code)]
 
@@ -20,7 +20,7 @@ mod requant;
 mod sets;
 mod steps;
 
-use super::{AddParams, Geometry, Kernels, Layer, Portable};
+use super::{AddParams, Geometry, Kernels, Layer, MulParams, Portable};
 use crate::format::Packing;
 pub use sets::{Avx2, Avx512, AvxVnni};
 
@@ -76,6 +76,12 @@ impl Kernels for X86 {
     }
     fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) {
         fastest!(add_onto(p, a, y));
+    }
+    fn mul(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) {
+        fastest!(mul(p, a, b, y));
+    }
+    fn lut(table: &[i8; 256], x: &[i8], y: &mut [i8]) {
+        fastest!(lut(table, x, y));
     }
     fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
         fastest!(max_pool(g, x, y));

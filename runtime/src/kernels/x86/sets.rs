@@ -1,10 +1,10 @@
 //! The kernels compiled for each set of instructions, and the kernel sets that they make.
 
 use super::avx2::{Ymm, YmmVnni};
-use super::avx512::Zmm;
+use super::avx512::{Zmm, lut as avx512_lut};
 use super::{conv, depthwise, elementwise, linear};
 use crate::format::Packing;
-use crate::kernels::{AddParams, Geometry, Kernels, Layer, portable};
+use crate::kernels::{AddParams, Geometry, Kernels, Layer, MulParams, portable};
 
 /// Whether the processor has a feature: asked at run time with the standard library, else known when the crate is
 /// compiled.
@@ -20,7 +20,7 @@ macro_rules! has {
 
 /// One kernel set: functions with its instructions enabled, which are used where the processor has them.
 macro_rules! set {
-    ($(#[$doc:meta])* $set:ident, $module:ident, $name:literal, $lanes:ty, $features:literal, $has:expr) => {
+    ($(#[$doc:meta])* $set:ident, $module:ident, $name:literal, $lanes:ty, $features:literal, $has:expr $(, $lut:item)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default)]
         pub struct $set;
@@ -66,6 +66,12 @@ macro_rules! set {
                 let (n, y) = (y.len().min(a.len()), y.as_mut_ptr());
                 // SAFETY: this function has the instructions; no slice is shorter than `n`.
                 unsafe { elementwise::add::<$lanes>(p, a.as_ptr(), y, y, n) }
+            }
+
+            #[target_feature(enable = $features)]
+            pub fn mul(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) {
+                // SAFETY: this function has the instructions.
+                unsafe { elementwise::mul::<$lanes>(p, a, b, y) }
             }
 
             #[target_feature(enable = $features)]
@@ -124,6 +130,17 @@ macro_rules! set {
                 }
             }
 
+            fn mul(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) {
+                if Self::is_available() && p.left_shift < 32 && !b.is_empty() && are_bytes(p.lo, p.hi) {
+                    // SAFETY: the processor has the instructions.
+                    unsafe { $module::mul(p, a, b, y) }
+                } else {
+                    portable::mul(p, a, b, y);
+                }
+            }
+
+            $($lut)?
+
             fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
                 // SAFETY: the processor has the instructions.
                 if !(Self::is_available() && unsafe { $module::max_pool(g, x, y) }) {
@@ -143,13 +160,26 @@ macro_rules! set {
 
 /// Whether sums have a possible shift and a range of values of bytes.
 fn in_bytes(p: &AddParams) -> bool {
-    p.shift < 32 && -128 <= p.lo && p.lo <= p.hi && p.hi <= 127 && elementwise::takes_sum(p)
+    p.shift < 32 && are_bytes(p.lo, p.hi) && elementwise::takes_sum(p)
+}
+
+/// Whether there is a range of values, of bytes.
+fn are_bytes(lo: i32, hi: i32) -> bool {
+    -128 <= lo && lo <= hi && hi <= 127
 }
 
 set! {
     /// AVX-512 with VNNI, for bytes and all vector lengths.
     Avx512, avx512, "avx512-vnni", Zmm, "avx512f,avx512bw,avx512vl,avx512vnni",
-    has!("avx512f", "avx512bw", "avx512vl", "avx512vnni")
+    has!("avx512f", "avx512bw", "avx512vl", "avx512vnni"),
+    fn lut(table: &[i8; 256], x: &[i8], y: &mut [i8]) {
+        if Self::is_available() && has!("avx512vbmi") {
+            // SAFETY: the processor has the instructions.
+            unsafe { avx512_lut(table, x, y) }
+        } else {
+            portable::lut(table, x, y);
+        }
+    }
 }
 
 set! {

@@ -128,8 +128,8 @@ pub(super) fn write_pieces(g: &Geometry, s: &ConvScratch, firsts: &mut [u32], pi
             let (from, to) = (first.max(tile * 4) - tile * 4, end.min(tile * 4 + 4) - tile * 4);
             // Earlier runs take as much memory as they have taps, so there is as much before this one's start.
             let offset = (start + tile * 4 - first) as u32;
-            if from == 0 {
-                firsts[tile] = count as u32;
+            if let (0, Some(first)) = (from, firsts.get_mut(tile)) {
+                *first = count as u32;
             }
             let mask = (u32::MAX >> (32 - 8 * (to - from))) << (8 * from);
             pieces[count] = Piece { offset, tile: tile as u32, mask };

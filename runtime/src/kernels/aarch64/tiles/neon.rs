@@ -1,5 +1,7 @@
 //! Sums with the instructions of every AArch64 core: `SMULL`, `SMLAL` and `SADALP`.
 
+use core::arch::asm;
+
 use super::super::simd::*;
 
 use super::{Column, Dot, Runs, Sums, Taps, four, tile};
@@ -11,27 +13,59 @@ pub(in super::super) struct Neon<const PAIRS: bool>;
 /// Of each output two partial sums: outputs 0 and 1, 2 and 3, 4 and 5, 6 and 7.
 type Halves = [int32x4_t; 4];
 
+/// One tile for all pixels.
+///
+/// In assembler, as is [`two`]: compilers take vectors apart into halves, and then run out of registers.
 #[inline(always)]
 fn one<const P: usize>(sums: &mut [Halves; P], w: [int8x16_t; 2], x: [int8x16_t; P]) {
     for (sums, x) in sums.iter_mut().zip(x) {
-        for (i, w) in w.into_iter().enumerate() {
-            sums[2 * i] = vpadalq_s16(sums[2 * i], vmull_s8(vget_low_s8(w), vget_low_s8(x)));
-            sums[2 * i + 1] = vpadalq_s16(sums[2 * i + 1], vmull_high_s8(w, x));
+        let [s0, s1, s2, s3] = sums;
+        // SAFETY: instructions on registers, which every build of this kernel set has.
+        unsafe {
+            asm!(
+                "smull {t0:v}.8h, {w0:v}.8b, {x:v}.8b",
+                "smull2 {t1:v}.8h, {w0:v}.16b, {x:v}.16b",
+                "smull {t2:v}.8h, {w1:v}.8b, {x:v}.8b",
+                "smull2 {t3:v}.8h, {w1:v}.16b, {x:v}.16b",
+                "sadalp {s0:v}.4s, {t0:v}.8h",
+                "sadalp {s1:v}.4s, {t1:v}.8h",
+                "sadalp {s2:v}.4s, {t2:v}.8h",
+                "sadalp {s3:v}.4s, {t3:v}.8h",
+                s0 = inout(vreg) *s0, s1 = inout(vreg) *s1, s2 = inout(vreg) *s2, s3 = inout(vreg) *s3,
+                w0 = in(vreg) w[0], w1 = in(vreg) w[1], x = in(vreg) x,
+                t0 = out(vreg) _, t1 = out(vreg) _, t2 = out(vreg) _, t3 = out(vreg) _,
+                options(pure, nomem, nostack, preserves_flags),
+            );
         }
     }
 }
 
+/// Two tiles for all pixels, the products of both added in 16 bits.
 #[inline(always)]
 fn two<const P: usize>(sums: &mut [Halves; P], w: [[int8x16_t; 2]; 2], x: [[int8x16_t; P]; 2]) {
     for (p, sums) in sums.iter_mut().enumerate() {
-        let [xa, xb] = [x[0][p], x[1][p]];
-        for i in 0..2 {
-            let [wa, wb] = [w[0][i], w[1][i]];
-            let low = vmull_s8(vget_low_s8(wa), vget_low_s8(xa));
-            let low = vmlal_s8(low, vget_low_s8(wb), vget_low_s8(xb));
-            sums[2 * i] = vpadalq_s16(sums[2 * i], low);
-            let high = vmlal_high_s8(vmull_high_s8(wa, xa), wb, xb);
-            sums[2 * i + 1] = vpadalq_s16(sums[2 * i + 1], high);
+        let [s0, s1, s2, s3] = sums;
+        // SAFETY: instructions on registers, which every build of this kernel set has.
+        unsafe {
+            asm!(
+                "smull {t0:v}.8h, {w0:v}.8b, {x:v}.8b",
+                "smull2 {t1:v}.8h, {w0:v}.16b, {x:v}.16b",
+                "smull {t2:v}.8h, {w1:v}.8b, {x:v}.8b",
+                "smull2 {t3:v}.8h, {w1:v}.16b, {x:v}.16b",
+                "smlal {t0:v}.8h, {w2:v}.8b, {z:v}.8b",
+                "smlal2 {t1:v}.8h, {w2:v}.16b, {z:v}.16b",
+                "smlal {t2:v}.8h, {w3:v}.8b, {z:v}.8b",
+                "smlal2 {t3:v}.8h, {w3:v}.16b, {z:v}.16b",
+                "sadalp {s0:v}.4s, {t0:v}.8h",
+                "sadalp {s1:v}.4s, {t1:v}.8h",
+                "sadalp {s2:v}.4s, {t2:v}.8h",
+                "sadalp {s3:v}.4s, {t3:v}.8h",
+                s0 = inout(vreg) *s0, s1 = inout(vreg) *s1, s2 = inout(vreg) *s2, s3 = inout(vreg) *s3,
+                w0 = in(vreg) w[0][0], w1 = in(vreg) w[0][1], w2 = in(vreg) w[1][0], w3 = in(vreg) w[1][1],
+                x = in(vreg) x[0][p], z = in(vreg) x[1][p],
+                t0 = out(vreg) _, t1 = out(vreg) _, t2 = out(vreg) _, t3 = out(vreg) _,
+                options(nomem, nostack, preserves_flags),
+            );
         }
     }
 }
