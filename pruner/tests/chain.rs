@@ -269,8 +269,8 @@ fn blocks_of_zeros_make_the_file_smaller() {
 
     let compile = "compile model.onnx --data set.npz --target x86-64";
     let dense = desk.json(&format!("{compile} -o dense.keel"));
-    let half = desk.json(&format!("{compile} --blocks 50% -o half.keel"));
-    let forced = desk.json(&format!("{compile} --blocks 50% --form dense -o forced.keel"));
+    let half = desk.json(&format!("{compile} --blocks 75% -o half.keel"));
+    let forced = desk.json(&format!("{compile} --blocks 75% --form dense -o forced.keel"));
     assert!(half["macs"].as_u64() < dense["macs"].as_u64() && half["bytes"].as_u64() < dense["bytes"].as_u64());
     assert_eq!((&forced["macs"], &forced["bytes"]), (&dense["macs"], &dense["bytes"]));
     let outputs = |name: &str| desk.json(&format!("run {name}.keel --input set.npz --rows 3"))["outputs"].clone();

@@ -1,6 +1,6 @@
-//! A network's layers as [`super::pays`] sees them: instructions before there is a pruned network.
+//! A network's layers as [`super::pays`] sees them: what they will cost before there is a pruned network.
 
-use super::pays::{Layer, Stored, break_even, instructions};
+use super::pays::{Layer, Stored, break_even, cost};
 use super::program::{Item, Kind, of_quantised, of_steps};
 use super::target::Target;
 use crate::error::Result;
@@ -18,13 +18,13 @@ pub struct Forecast {
     pub op: &'static str,
     /// Multiply-accumulates with every weight.
     pub macs: u64,
-    /// Instructions of one inference with every weight.
+    /// Cost of one inference with every weight, in [`super::pays::unit`]s.
     pub dense: u64,
     /// With half of the blocks.
     pub half: u64,
     /// With a quarter of them.
     pub quarter: u64,
-    /// The share of blocks below which leaving out the others takes fewer instructions; 0 where it never does.
+    /// The share of blocks below which leaving out the others pays; 0 where it never does.
     pub break_even: f64,
 }
 
@@ -53,7 +53,7 @@ fn forecasts(items: &[Item], target: Target) -> Vec<Forecast> {
     };
     let forecast = |item: &Item| {
         let (op, layer) = layer(item)?;
-        let at = |stored| instructions(target, &layer, stored).map(|n| n.round() as u64);
+        let at = |stored| cost(target, &layer, stored).map(|n| n.round() as u64);
         Some(Forecast {
             name: item.name.to_owned(),
             op,

@@ -13,7 +13,7 @@ use evenkeel_runtime::format::{TENSOR_ALIGN, encoding, op};
 /// Which stored forms convolutions and linear operators get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Forms {
-    /// Blocks where they take fewer instructions and fewer bytes, else dense
+    /// Blocks where they cost less and take fewer bytes, else dense
     #[default]
     Auto,
     /// Every weight

@@ -12,14 +12,14 @@ fn layers() -> Vec<Layer> {
 }
 
 #[test]
-fn fewer_tiles_take_fewer_instructions() {
+fn fewer_tiles_cost_less() {
     for target in Target::ALL.into_iter().filter(|t| *t != Target::Portable) {
         for layer in layers() {
-            let at = |share: f64| instructions(target, &layer, Stored::Blocks(share)).expect("a model");
+            let at = |share: f64| cost(target, &layer, Stored::Blocks(share)).expect("a model");
             assert!(at(0.25) < at(0.5) && at(0.5) < at(1.0), "{target} {layer:?}");
             let most = break_even(target, &layer).expect("a model");
-            assert!((0.4..1.0).contains(&most), "{target} {layer:?} {most}");
-            let dense = instructions(target, &layer, Stored::Dense).expect("a model");
+            assert!((0.1..1.0).contains(&most), "{target} {layer:?} {most}");
+            let dense = cost(target, &layer, Stored::Dense).expect("a model");
             assert!((at(most) - dense).abs() < 1e-6 * dense);
             assert!(pays(target, &layer, most - 0.01) && !pays(target, &layer, most + 0.01));
         }
