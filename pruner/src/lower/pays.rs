@@ -117,7 +117,7 @@ pub fn unit(target: Target) -> &'static str {
     if target == Target::X86_64 { "ns" } else { "instructions" }
 }
 
-/// The cost of one inference in [`unit`]s; `None` for the portable target, whose compiler decides it.
+/// The cost of one inference in [`unit()`]s; `None` for the portable target, whose compiler decides it.
 pub fn cost(target: Target, layer: &Layer, stored: Stored) -> Option<f64> {
     let kernel = kernel(target, layer)?;
     let encoded = if stored == Stored::Dense { encoding::DENSE } else { encoding::BLOCKS8 };
