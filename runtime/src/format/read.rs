@@ -38,7 +38,8 @@ impl<'a> Model<'a> {
     /// in flash; files that are mapped and the buffers of usual allocators are aligned anyway).
     ///
     /// # Errors
-    /// The first fault found, and where. No bytes make it panic, and its time is bounded: by the length
+    /// The first fault found, and where, and [`Error::KernelPacking`] if this build does not read the packing
+    /// ([`Packing::is_read_here`]). No bytes make it panic, and its time is bounded: by the length
     /// of the file, the pairs of tensors and, for an operator, the windows that begin in its padding (below 2^16).
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, Error> {
         verify::model(bytes)

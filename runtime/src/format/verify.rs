@@ -13,6 +13,7 @@ use super::{
     CertificateHead, Dtype, Header, InputChannel, MAX_RECORDS, MonitorHead, NameRef, OpRecord, Packing, Signature,
     TENSOR_ALIGN, TensorRecord, section, verdict, verify_memory, verify_ops,
 };
+use crate::kernels::{Kernels, Native};
 use crate::{Error, monitor};
 
 /// See [`Model::from_bytes`].
@@ -23,6 +24,9 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
 
     let text = |kind: u16| str::from_utf8(of(kind)).map_err(|_| Error::Section { kind, fault: "not UTF-8" });
     let packing = Packing::from_code(header.packing).ok_or(Error::Packing(header.packing))?;
+    if !packing.is_read_here() {
+        return Err(Error::KernelPacking { kernels: Native::NAME, packing: packing.name() });
+    }
     let dtype = Dtype::from_code(header.dtype).ok_or(Error::Header("an unknown number format"))?;
     if dtype.is_float() && packing != Packing::Portable {
         return Err(Error::Header("the weights of float models are not packed for a target"));
