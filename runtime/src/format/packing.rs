@@ -6,6 +6,7 @@
 
 use super::vnni::{ConvScratch, DepthwiseScratch};
 use super::{OpRecord, SECTION_ALIGN, TENSOR_ALIGN, encoding, op};
+use crate::kernels::portable::div_ceil;
 
 /// The target class that a file's weights are packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +40,7 @@ pub struct Tile {
 impl Tile {
     /// Tiles below each other in a matrix of `outputs` rows, and beside each other in `taps` columns.
     pub fn count(self, outputs: usize, taps: usize) -> [usize; 2] {
-        [outputs.div_ceil(self.rows), taps.div_ceil(self.step)]
+        [div_ceil(outputs, self.rows), div_ceil(taps, self.step)]
     }
 
     /// Bytes of a tile.

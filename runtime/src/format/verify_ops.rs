@@ -1,23 +1,22 @@
 //! Verification of the operators: shapes, windows, numbers.
 
-use core::num::NonZero;
-
 use super::read::{Model, records, work};
 use super::verify::known;
 use super::verify_float;
 use super::verify_weights as weights;
 use super::{MAX_WORK, OpRecord, Requant, TensorRecord, flag, op, rounding};
 use crate::Error;
+use crate::kernels::portable::div_ceil;
 use crate::strips::{float_scratch_len, is_windowed, scratch_len};
 
 /// Largest extent of a dilated kernel: with it, no window arithmetic of a kernel overflows 32 bits.
-const MAX_EXTENT: u32 = u16::MAX as u32;
+const MAX_EXTENT: usize = u16::MAX as usize;
 
 /// How often the data section may be gone through as indices of weights and ends of matrices.
 const MAX_CHECKED: u64 = 16;
 
 /// Most windows of an axis that may begin in the padding: verification goes through them.
-const MAX_IN_PADDING: u32 = 4096;
+const MAX_IN_PADDING: usize = 4096;
 
 /// Each operator by itself, and the sum of their work.
 pub(super) fn operators(model: &Model) -> Result<(), Error> {
@@ -47,7 +46,7 @@ pub(super) fn operators(model: &Model) -> Result<(), Error> {
         if !known(model, op.name) {
             return Err(wrong("a name outside of the names section"));
         }
-        total = total.saturating_add(work(model.tensors, op));
+        total = total.saturating_add(work(op, x, y));
     }
     if total > MAX_WORK { Err(Error::TooMuchWork) } else { Ok(()) }
 }
@@ -153,12 +152,12 @@ fn window(op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Result<(), &'sta
 }
 
 /// Checks one axis of the window and gives the smallest and largest number of valid taps of a position.
-fn axis(op: &OpRecord, axis: usize, len: u32, out: u32) -> Result<[u32; 2], &'static str> {
+fn axis(op: &OpRecord, axis: usize, len: u32, out: u32) -> Result<[usize; 2], &'static str> {
     let [kernel, stride, dilation, pad] =
-        [op.kernel, op.stride, op.dilation, op.pad].map(|of: [u16; 2]| of[axis] as u32);
-    let (Some(step), Some(gap)) = (NonZero::new(stride), NonZero::new(dilation)) else { return Err(NO_WINDOW) };
-    if kernel < 1 {
-        return Err(NO_WINDOW);
+        [op.kernel, op.stride, op.dilation, op.pad].map(|of: [u16; 2]| of[axis] as usize);
+    let (len, out) = (len as usize, out as usize);
+    if kernel < 1 || stride < 1 || dilation < 1 {
+        return Err("kernel, stride and dilation must be at least 1");
     }
     let extent = (kernel - 1) * dilation + 1;
     if extent > MAX_EXTENT {
@@ -175,12 +174,12 @@ fn axis(op: &OpRecord, axis: usize, len: u32, out: u32) -> Result<[u32; 2], &'st
     };
 
     // Taps on the input of the window that begins at `start`, which is before `end`.
-    let taps = |start: u32| {
-        let first = div_ceil(pad.saturating_sub(start), gap);
-        div_ceil(end - start, gap).min(kernel).saturating_sub(first)
+    let taps = |start: usize| {
+        let first = div_ceil(pad.saturating_sub(start), dilation);
+        div_ceil(end - start, dilation).min(kernel).saturating_sub(first)
     };
     // Behind the windows that begin in the padding, the count only falls.
-    let in_pad = out.min(div_ceil(pad, step));
+    let in_pad = out.min(div_ceil(pad, stride));
     if in_pad > MAX_IN_PADDING {
         return Err("more than 4096 windows begin in the padding");
     }
@@ -196,13 +195,6 @@ fn axis(op: &OpRecord, axis: usize, len: u32, out: u32) -> Result<[u32; 2], &'st
     Ok([fewest, most])
 }
 
-const NO_WINDOW: &str = "kernel, stride and dilation must be at least 1";
-
-/// Rounds up.
-fn div_ceil(n: u32, by: NonZero<u32>) -> u32 {
-    n / by + (n % by != 0) as u32
-}
-
 /// Weights, requantisation and the numbers in the record.
 fn content(model: &Model, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Result<(), &'static str> {
     if op.code == op::ACTIVATION || op.has(flag::COUNT_PAD) {
@@ -214,8 +206,8 @@ fn content(model: &Model, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> 
             let (rows, columns) = (axis(op, 0, x.h, y.h)?, axis(op, 1, x.w, y.w)?);
             // Each is below 2^16.
             let (fewest, most) = (rows[0] * columns[0], rows[1] * columns[1]);
-            let base = op.groups as u32;
-            if fewest < base || most - base >= op.requant_len {
+            let base = op.groups as usize;
+            if fewest < base || most - base >= op.requant_len as usize {
                 return Err("a mean needs one requantisation record for each number of valid taps");
             }
             op.requant_len
