@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 
 use bytemuck::Zeroable;
 
-use super::{in_reach, splat, widen};
+use super::{splat, widen};
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
 
@@ -53,17 +53,16 @@ struct Outputs {
 #[inline(never)]
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
     let weights = l.weights.dense()?;
-    let [in_h, in_w, channels] = g.input;
+    let [_, in_w, channels] = g.input;
     let [out_h, out_w, out_c] = g.output;
-    let fits = x.len() == in_h * in_w * channels && y.len() == out_h * out_w * channels && out_c == channels;
     let along = if out_h > out_w { 0 } else { 1 };
     let across = 1 - along;
-    if g.kernel != [3, 3]
+    if !g.fits(x, y)
+        || out_c != channels
+        || g.kernel != [3, 3]
         || g.dilation != [1, 1]
         || g.input[across] < 3
         || channels < 4
-        || !fits
-        || in_reach(g).is_none()
         || weights.len() != 9 * channels
         || l.requant.len() != channels
     {
