@@ -124,7 +124,7 @@ fn matrix(model: &Model, op: &OpRecord) -> Option<(Vec<i8>, usize)> {
     let mut reader = Reader::new(model.weights(op)?, model.packing.tile(op.code, op.encoding), taps);
     let mut weights = alloc::vec![0; op.out_channels as usize * taps];
     for (o, row) in weights.chunks_mut(taps).enumerate() {
-        reader.output(o, |tap, w| row[tap] = w);
+        reader.output(o, &mut |tap, w| row[tap] = w);
     }
     Some((weights, taps))
 }

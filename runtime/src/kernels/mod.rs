@@ -43,6 +43,14 @@ pub type Native = aarch64::Aarch64;
 )))]
 pub type Native = Portable;
 
+/// The fastest kernel set of this build for files that are packed for it. It refuses those that are packed for no
+/// target, and is smaller.
+#[cfg(all(target_arch = "arm", keel_dsp))]
+pub type NativePacked = cortex_m4::CortexM4Packed;
+/// The fastest kernel set of this build for files that are packed for it.
+#[cfg(not(all(target_arch = "arm", keel_dsp)))]
+pub type NativePacked = Native;
+
 /// Shapes (H × W × C) and the sliding window of one operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
