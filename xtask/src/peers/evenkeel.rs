@@ -36,9 +36,9 @@ pub fn compile(program: &Path, shared: &Path, dir: &Path, network: &str, blocks:
             Ok(()) => return Ok(keel),
             Err(e) => eprintln!("{network}: the int8 network cannot be compiled, quantising the f32 one instead: {e}"),
         }
-        let data = golden.join(format!("mlperf_tiny/{network}_f32.npz"));
+        let data = golden.join(format!("mlperf_tiny/{network}_f32.npz")).to_string_lossy().into_owned();
         let f32 = models.join(format!("mlperf_tiny/{network}_f32.onnx"));
-        let flags = [&["--data", &data.to_string_lossy()], blocks].concat();
+        let flags = [&["--data", data.as_str()], blocks].concat();
         return compiled(program, &f32, &keel, &flags).map(|()| keel);
     };
     let data = shared.join(format!("data/{data}.npz")).to_string_lossy().into_owned();
