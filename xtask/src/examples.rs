@@ -3,6 +3,8 @@
 use crate::c_library::{self, BOARD, HOST};
 use crate::setup;
 use crate::sh::{Result, cmd, root, run, target};
+use object::{Object, ObjectSection};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// The environment variable that tells tests where the examples are.
@@ -30,7 +32,7 @@ pub fn build() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Builds them, and runs both firmwares in the emulator.
+/// Builds them, runs both firmwares in the emulator, and says what the one in Rust takes.
 pub fn examples() -> Result<()> {
     setup::emulator()?;
     let dir = build()?;
@@ -40,7 +42,22 @@ pub fn examples() -> Result<()> {
         qemu.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(dir.join(elf));
         run(&mut qemu)?;
     }
+    let (whole, model) = (flash(&dir.join("rust-firmware.elf"))?, length(&dir.join("model.keel"))?);
+    println!("rust-firmware: {} bytes of flash without its model of {model} bytes", whole.saturating_sub(model));
     Ok(())
+}
+
+/// Bytes of flash that a firmware takes.
+fn flash(elf: &Path) -> Result<u64> {
+    let wrong = |e: &dyn Display| format!("{}: {e}", elf.display());
+    let bytes = std::fs::read(elf).map_err(|e| wrong(&e))?;
+    let file = object::File::parse(&*bytes).map_err(|e| wrong(&e))?;
+    let size = |name| file.section_by_name(name).map_or(0, |section| section.size());
+    Ok([".vector_table", ".text", ".rodata"].into_iter().map(size).sum())
+}
+
+fn length(file: &Path) -> Result<u64> {
+    std::fs::metadata(file).map(|meta| meta.len()).map_err(|e| format!("{}: {e}", file.display()))
 }
 
 /// A small network on synthetic data, compiled for the board and for any machine, and exported into the examples.

@@ -18,6 +18,7 @@ mod verify_head;
 mod verify_memory;
 mod verify_ops;
 mod verify_weights;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the kernels for x86-64 need all of it"))]
 pub(crate) mod vnni;
 #[cfg(feature = "write")]
 mod write;

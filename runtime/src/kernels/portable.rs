@@ -78,16 +78,18 @@ fn conv_rows(g: &Geometry, l: &Layer, weights: &[i8], groups: usize, x: &[i8], y
         let window = Window::new(g, position);
         let (rows, columns) = (window.rows.clone(), window.columns.clone());
         let padded = rows.len() * columns.len() < kernel_h * kernel_w;
-        let (runs, run_len) = if joined { (columns.start..columns.start + 1, columns.len()) } else { (columns, 1) };
+        let (firsts, run_len) = if joined { (columns.start..columns.start + 1, columns.len()) } else { (columns, 1) };
         let run_len = run_len * group_in;
-        for (o, (y, r)) in y.iter_mut().zip(l.requant).enumerate() {
-            let filter = piece(weights, o * filter_len, filter_len);
-            let first_channel = divide(o, group_out)[0] * group_in;
+        let outputs = y.iter_mut().zip(l.requant).zip(runs(weights, filter_len));
+        for (o, ((y, r), filter)) in outputs.enumerate() {
+            let first_channel = if groups == 1 { 0 } else { divide(o, group_out)[0] * group_in };
             let (mut acc, mut valid_weights) = (r.bias, 0i32);
             for row in rows.clone() {
-                for column in runs.clone() {
+                for column in firsts.clone() {
                     let x = piece(x, window.at(row, column).wrapping_add(first_channel), run_len);
-                    let w = piece(filter, (row * kernel_w + column) * group_in, run_len);
+                    let (Some(x), Some(w)) = (x, piece(filter, (row * kernel_w + column) * group_in, run_len)) else {
+                        return;
+                    };
                     acc = acc.wrapping_add(dot(x, w));
                     if padded {
                         valid_weights = valid_weights.wrapping_add(sum(w));
@@ -113,13 +115,15 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
         let window = Window::new(g, position);
         for (block, y) in y.chunks_mut(BLOCK).enumerate() {
             let first = block * BLOCK;
-            let requant = piece(l.requant, first, y.len());
+            let Some(requant) = piece(l.requant, first, y.len()) else { return };
             let mut acc = [0i32; BLOCK];
             for row in 0..kernel_h {
                 for column in 0..kernel_w {
                     let w = piece(weights, (row * kernel_w + column) * channels + first, y.len());
+                    let Some(w) = w else { return };
                     if window.rows.contains(&row) && window.columns.contains(&column) {
                         let x = piece(x, window.at(row, column).wrapping_add(first), y.len());
+                        let Some(x) = x else { return };
                         for ((acc, &x), &w) in acc.iter_mut().zip(x).zip(w) {
                             *acc = acc.wrapping_add(x as i32 * w as i32);
                         }
@@ -233,7 +237,7 @@ pub fn resize(input: [usize; 3], by: [usize; 2], x: &[i8], y: &mut [i8]) {
     for (position, y) in runs_mut(y, channels).enumerate() {
         let [out_row, out_column] = divide(position, out_width);
         let ([row, _], [column, _]) = (divide(out_row, by[0]), divide(out_column, by[1]));
-        copy(piece(x, (row * width + column) * channels, channels), y);
+        copy(x.get((row * width + column) * channels..), y);
     }
 }
 
@@ -242,7 +246,7 @@ pub fn slice(input: [usize; 3], output: [usize; 3], first: [usize; 3], x: &[i8],
     for (position, y) in runs_mut(y, output[2]).enumerate() {
         let [out_row, out_column] = divide(position, output[1]);
         let (row, column) = (first[0] + out_row, first[1] + out_column);
-        copy(piece(x, (row * input[1] + column) * input[2] + first[2], output[2]), y);
+        copy(x.get((row * input[1] + column) * input[2] + first[2]..), y);
     }
 }
 
@@ -251,7 +255,7 @@ pub fn pad(input: [usize; 3], output: [usize; 3], pad: [usize; 2], value: i8, x:
     y.fill(value);
     for (row, x) in runs(x, input[1] * input[2]).enumerate() {
         let at = ((row + pad[0]) * output[1] + pad[1]) * output[2];
-        copy(x, y.get_mut(at..).unwrap_or_default());
+        copy(Some(x), y.get_mut(at..).unwrap_or_default());
     }
 }
 
@@ -263,7 +267,7 @@ pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
         y.fill(i8::MIN);
         for row in window.rows.clone() {
             for column in window.columns.clone() {
-                let x = piece(x, window.at(row, column), channels);
+                let Some(x) = piece(x, window.at(row, column), channels) else { return };
                 for (y, &x) in y.iter_mut().zip(x) {
                     *y = (*y).max(x);
                 }
@@ -284,6 +288,7 @@ pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i
             for row in window.rows.clone() {
                 for column in window.columns.clone() {
                     let x = piece(x, window.at(row, column).wrapping_add(block * BLOCK), y.len());
+                    let Some(x) = x else { return };
                     for (acc, &x) in acc.iter_mut().zip(x) {
                         *acc = acc.wrapping_add(x as i32);
                     }
@@ -353,10 +358,10 @@ pub(crate) fn div_ceil(n: usize, by: usize) -> usize {
     quotient + (rest != 0 && by != 0) as usize
 }
 
-/// `len` elements from `start` on; none where they are not all there.
+/// `len` elements from `start` on.
 #[inline(always)]
-fn piece<T>(of: &[T], start: usize, len: usize) -> &[T] {
-    of.get(start..).and_then(|of| of.get(..len)).unwrap_or_default()
+fn piece<T>(of: &[T], start: usize, len: usize) -> Option<&[T]> {
+    of.get(start..)?.get(..len)
 }
 
 /// Runs of `len` elements, one behind the other.
@@ -372,8 +377,8 @@ pub(crate) fn runs_mut<T>(mut of: &mut [T], len: usize) -> impl Iterator<Item = 
 }
 
 /// As much of `x` as `y` takes.
-fn copy(x: &[i8], y: &mut [i8]) {
-    for (y, &x) in y.iter_mut().zip(x) {
+fn copy(x: Option<&[i8]>, y: &mut [i8]) {
+    for (y, &x) in y.iter_mut().zip(x.unwrap_or_default()) {
         *y = x;
     }
 }
