@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::format::{InputChannel, Model, input_rounding};
+use crate::kernels::portable::runs_mut;
 
 /// Normalises and quantises one sample: `raw` in the user's order C × H × W, `out` in the arena's order
 /// H × W × C.
@@ -44,11 +45,12 @@ fn each<T>(model: &Model, raw: &[f32], out: &mut [T], f: impl Fn(f32) -> T) -> R
     }
     let (channels, pixels) = (tensor.c as usize, tensor.h as usize * tensor.w as usize);
     let identity = InputChannel { scale: 1.0, mean: 0.0, std: 1.0 };
-    for c in 0..channels {
-        let norms = model.input_channels();
-        let norm = norms.get(c).or(norms.first()).unwrap_or(&identity);
-        for (p, &value) in raw[c * pixels..(c + 1) * pixels].iter().enumerate() {
-            out[p * channels + c] = f((value * norm.scale - norm.mean) / norm.std);
+    let norms = model.input_channels();
+    for (p, out) in runs_mut(out, channels).enumerate() {
+        for (c, out) in out.iter_mut().enumerate() {
+            let norm = norms.get(c).or(norms.first()).unwrap_or(&identity);
+            let value = raw.get(c * pixels + p).copied().unwrap_or(0.0);
+            *out = f((value * norm.scale - norm.mean) / norm.std);
         }
     }
     Ok(())

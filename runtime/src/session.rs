@@ -7,7 +7,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 
 use crate::Error;
 use crate::format::{Model, OpRecord, TensorRecord, flag, op};
-use crate::kernels::{AddParams, Kernels, Layer, MulParams, Native, portable};
+use crate::kernels::{AddParams, Geometry, Kernels, Layer, MulParams, Native, portable};
 use crate::strips::{geometry, is_staged, is_windowed, kernel_scratch_len, needed, part, rows_of, strips};
 
 /// Bytes at an address that is a multiple of 16: for `include_bytes!` of a model in flash.
@@ -88,18 +88,18 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
 
     /// The input tensor, H × W × C. A run may overwrite it: fill it before every run.
     pub fn input_mut(&mut self) -> &mut [i8] {
-        cast_slice_mut(&mut self.arena[self.model.input().range()])
+        cast_slice_mut(self.arena.get_mut(self.model.input().range()).unwrap_or_default())
     }
 
     /// The output tensor, H × W × C, as the last run left it.
     pub fn output(&self) -> &[i8] {
-        cast_slice(&self.arena[self.model.output().range()])
+        cast_slice(self.arena.get(self.model.output().range()).unwrap_or_default())
     }
 
     /// The index of the largest output of the last run; the first one wins a tie.
     pub fn classify(&self) -> usize {
-        let output = self.output();
-        (1..output.len()).fold(0, |best, i| if output[i] > output[best] { i } else { best })
+        let values = self.output().iter().enumerate();
+        values.fold((0, i8::MIN), |best, (i, &value)| if value > best.1 { (i, value) } else { best }).0
     }
 
     /// Runs all operators on what [`Session::input_mut`] holds.
@@ -116,63 +116,36 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
         }
     }
 
-    /// One operator. `None` never happens: verification has proved that what is read, what is written and the
-    /// scratch are disjoint pieces of the arena.
+    /// One operator, strip by strip where it has a window, else whole. `None` never happens: verification has proved
+    /// that what is read, what is written and the scratch are disjoint pieces of the arena.
     fn step(&mut self, op: &OpRecord) -> Option<()> {
         let tensor = |i: u16| self.model.tensors().get(i as usize);
         let (x, y) = (tensor(op.input)?, tensor(op.output)?);
-        match op.code {
-            op::ADD => self.add(op, x, tensor(op.input2)?, y),
-            op::MUL => self.mul(op, x, tensor(op.input2)?, y),
-            op::LUT => self.lut(op, x, y),
-            _ if is_windowed(op) => self.strips(op, x, y),
-            _ => self.whole(op, x, y),
-        }
-    }
-
-    /// An operator with a sliding window, strip by strip.
-    fn strips(&mut self, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<()> {
+        let b = if matches!(op.code, op::ADD | op::MUL) { tensor(op.input2)? } else { x };
         let layer = layer(self.model, op, x, y)?;
         for rows in strips(op, y.h) {
-            let g = geometry(op, x, y, &rows);
-            let x = rows_of(x, &needed(op, x.h, &rows));
-            let stage = self.scratch(op, &rows)?;
-            let out = if is_staged(op, y) { stage.1.clone() } else { part(op, y, &rows) };
-            let [x, out, scratch] = self.pieces([x, out, stage.0])?;
-            let (x, out) = (cast_slice(x), cast_slice_mut(out));
+            let (scratch, stage) = self.scratch(op, x, y, &rows);
+            let out = if is_staged(op, y) { stage.clone() } else { part(op, y, &rows) };
             match op.code {
-                op::CONV => K::conv(&g, &layer, x, out, scratch),
-                op::GROUPED_CONV => K::grouped_conv(&g, &layer, op.groups as usize, x, out),
-                op::DEPTHWISE => K::depthwise(&g, &layer, x, out, scratch),
-                op::MAX_POOL => K::max_pool(&g, x, out),
-                _ => K::avg_pool(&g, &layer, op.groups as usize, x, out),
+                op::ADD => self.sum(&add_params(op), x.range(), b.range(), out)?,
+                op::MUL => self.mul(op, [x, b, y], out)?,
+                op::LUT => self.lut(op, x.range(), out)?,
+                _ if is_windowed(op) => {
+                    let g = geometry(op, x, y, &rows);
+                    let [x, out, scratch] = self.pieces([rows_of(x, &needed(op, x.h, &rows)), out, scratch])?;
+                    window::<K>(op, &g, &layer, cast_slice(x), cast_slice_mut(out), scratch);
+                }
+                _ => {
+                    let model = self.model;
+                    let [values, out, scratch] = self.pieces([x.range(), out, scratch])?;
+                    whole::<K>(model, op, [x, y], &layer, cast_slice(values), cast_slice_mut(out), scratch)?;
+                }
             }
             if is_staged(op, y) {
-                self.unstage(op, y, &rows, stage.1)?;
+                self.unstage(op, y, &rows, stage)?;
             }
         }
         Some(())
-    }
-
-    /// An operator that works on all of its input at once.
-    fn whole(&mut self, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<()> {
-        let rows = 0..y.h as usize;
-        let stage = self.scratch(op, &rows)?;
-        let out = if is_staged(op, y) { stage.1.clone() } else { part(op, y, &rows) };
-        let model = self.model;
-        let [piece, out, scratch] = self.pieces([x.range(), out, stage.0])?;
-        let (values, out) = (cast_slice(piece), cast_slice_mut(out));
-        let output = [y.h as usize, y.w as usize, op.out_channels as usize];
-        let at = op.pad.map(usize::from);
-        match op.code {
-            op::LINEAR => K::linear(&layer(model, op, x, y)?, values, out, scratch),
-            op::SOFTMAX => portable::softmax(model.exponentials(op)?, x.c as usize, y.zero, values, out),
-            op::RESIZE => portable::resize(x.shape(), op.stride.map(usize::from), values, out),
-            op::SLICE => portable::slice(x.shape(), output, [at[0], at[1], op.groups as usize], values, out),
-            op::PAD => portable::pad(x.shape(), output, at, x.zero as i8, values, out),
-            _ => return None,
-        }
-        if is_staged(op, y) { self.unstage(op, y, &rows, stage.1) } else { Some(()) }
     }
 
     /// Brings a strip from the scratch to its place.
@@ -184,8 +157,10 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
         }
         let [first, count, channels] = [op.out_channel, op.out_channels, y.c].map(|n| n as usize);
         let [stage, y] = self.pieces([stage, rows_of(y, rows)])?;
-        for (y, part) in y.chunks_exact_mut(channels).zip(stage.chunks_exact(count)) {
-            y.get_mut(first..first + count)?.copy_from_slice(part);
+        for (y, part) in portable::runs_mut(y, channels).zip(portable::runs(stage, count)) {
+            for (y, &value) in y.get_mut(first..first + count)?.iter_mut().zip(part) {
+                *y = value;
+            }
         }
         Some(())
     }
@@ -206,30 +181,16 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
         Some(())
     }
 
-    fn add(&mut self, op: &OpRecord, a: &TensorRecord, b: &TensorRecord, y: &TensorRecord) -> Option<()> {
-        let p = add_params(op);
-        if !is_staged(op, y) {
-            return self.sum(&p, a.range(), b.range(), part(op, y, &(0..y.h as usize)));
-        }
-        let rows = 0..y.h as usize;
-        let stage = self.scratch(op, &rows)?.1;
-        self.sum(&p, a.range(), b.range(), stage.clone())?;
-        self.unstage(op, y, &rows, stage)
-    }
-
-    fn mul(&mut self, op: &OpRecord, a: &TensorRecord, b: &TensorRecord, y: &TensorRecord) -> Option<()> {
-        let r = self.model.requant(op).first()?;
+    /// `a * b` to `out`, which may be the place of `a`.
+    fn mul(&mut self, op: &OpRecord, [a, b, y]: [&TensorRecord; 3], out: Range<usize>) -> Option<()> {
         let p = MulParams {
             zero: [a.zero, b.zero],
-            mul: r.mul,
+            mul: self.model.requant(op).first()?.mul,
             left_shift: op.left_shift as u32,
             zero_out: y.zero,
             lo: op.lo as i32,
             hi: op.hi as i32,
         };
-        let rows = 0..y.h as usize;
-        let stage = self.scratch(op, &rows)?.1;
-        let out = if is_staged(op, y) { stage.clone() } else { part(op, y, &rows) };
         if a.range() == out {
             let [b, y] = self.pieces([b.range(), out])?;
             portable::mul_onto(&p, cast_slice(b), cast_slice_mut(y));
@@ -240,38 +201,73 @@ impl<'m, 'a, K: Kernels> Session<'m, 'a, K> {
             let [a, b, y] = self.pieces([a.range(), b.range(), out])?;
             K::mul(&p, cast_slice(a), cast_slice(b), cast_slice_mut(y));
         }
-        if is_staged(op, y) { self.unstage(op, y, &rows, stage) } else { Some(()) }
+        Some(())
     }
 
-    fn lut(&mut self, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<()> {
+    /// A table's values to `out`, which may be the place of `x`.
+    fn lut(&mut self, op: &OpRecord, x: Range<usize>, out: Range<usize>) -> Option<()> {
         let table = self.model.table(op)?;
-        let rows = 0..y.h as usize;
-        let stage = self.scratch(op, &rows)?.1;
-        let out = if is_staged(op, y) { stage.clone() } else { part(op, y, &rows) };
-        if x.range() == out {
-            let values: &mut [i8] = cast_slice_mut(self.arena.get_mut(out)?);
-            portable::lut_onto(table, values);
+        if x == out {
+            portable::lut_onto(table, cast_slice_mut(self.arena.get_mut(out)?));
         } else {
-            let [x, out] = self.pieces([x.range(), out])?;
+            let [x, out] = self.pieces([x, out])?;
             K::lut(table, cast_slice(x), cast_slice_mut(out));
         }
-        if is_staged(op, y) { self.unstage(op, y, &rows, stage) } else { Some(()) }
+        Some(())
     }
 
     /// The kernel's scratch, and behind it the place of a strip on its way.
-    fn scratch(&self, op: &OpRecord, rows: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
-        let tensor = |i: u16| self.model.tensors().get(i as usize);
-        let (x, y) = (tensor(op.input)?, tensor(op.output)?);
+    fn scratch(
+        &self,
+        op: &OpRecord,
+        x: &TensorRecord,
+        y: &TensorRecord,
+        rows: &Range<usize>,
+    ) -> (Range<usize>, Range<usize>) {
         let start = self.model.header().scratch_offset as usize;
         let middle = start + kernel_scratch_len(self.model.packing(), op, x, y);
         let stage = if is_staged(op, y) { rows.len() * y.w as usize * op.out_channels as usize } else { 0 };
-        Some((start..middle, middle..middle + stage))
+        (start..middle, middle..middle + stage)
     }
 
     /// Disjoint pieces of the arena.
     fn pieces<const N: usize>(&mut self, ranges: [Range<usize>; N]) -> Option<[&mut [u8]; N]> {
         self.arena.get_disjoint_mut(ranges).ok()
     }
+}
+
+/// A strip of an operator with a sliding window.
+fn window<K: Kernels>(op: &OpRecord, g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) {
+    match op.code {
+        op::CONV => K::conv(g, l, x, y, scratch),
+        op::GROUPED_CONV => K::grouped_conv(g, l, op.groups as usize, x, y),
+        op::DEPTHWISE => K::depthwise(g, l, x, y, scratch),
+        op::MAX_POOL => K::max_pool(g, x, y),
+        _ => K::avg_pool(g, l, op.groups as usize, x, y),
+    }
+}
+
+/// An operator that works on all of its input at once, from and to the values of two tensors.
+fn whole<K: Kernels>(
+    model: &Model,
+    op: &OpRecord,
+    [from, to]: [&TensorRecord; 2],
+    layer: &Layer,
+    x: &[i8],
+    y: &mut [i8],
+    scratch: &mut [u8],
+) -> Option<()> {
+    let output = [to.h as usize, to.w as usize, op.out_channels as usize];
+    let at = op.pad.map(usize::from);
+    match op.code {
+        op::LINEAR => K::linear(layer, x, y, scratch),
+        op::SOFTMAX => portable::softmax(model.exponentials(op)?, from.c as usize, to.zero, x, y),
+        op::RESIZE => portable::resize(from.shape(), op.stride.map(usize::from), x, y),
+        op::SLICE => portable::slice(from.shape(), output, [at[0], at[1], op.groups as usize], x, y),
+        op::PAD => portable::pad(from.shape(), output, at, from.zero as i8, x, y),
+        _ => return None,
+    }
+    Some(())
 }
 
 fn layer<'m>(model: &Model<'m>, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Option<Layer<'m>> {

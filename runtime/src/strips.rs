@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use crate::format::{Dtype, OpRecord, Packing, TensorRecord, flag, matrix_size, op};
 use crate::kernels::Geometry;
+use crate::kernels::portable::div_ceil;
 
 /// Most strips of an operator that may overlap its input: verification goes through them.
 pub const MAX_STRIPS: u32 = 1 << 12;
@@ -21,7 +22,7 @@ pub fn is_windowed(op: &OpRecord) -> bool {
 pub fn strips(op: &OpRecord, output_rows: u32) -> impl Iterator<Item = Range<usize>> {
     let rows = output_rows as usize;
     let size = if op.strip_rows == 0 { rows.max(1) } else { op.strip_rows as usize };
-    let (count, reverse) = (rows.div_ceil(size), op.has(flag::REVERSE));
+    let (count, reverse) = (div_ceil(rows, size), op.has(flag::REVERSE));
     (0..count).map(move |i| {
         let start = if reverse { count - 1 - i } else { i } * size;
         start..(start + size).min(rows)
@@ -117,8 +118,8 @@ pub fn float_kernel_scratch_len(dtype: Dtype, op: &OpRecord, x: &TensorRecord) -
 /// Whether the operator, writing `y` strip by strip, never destroys a row of its input `x` that a strip still
 /// needs: that of the same turn or a later one.
 pub fn keeps_input(op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> bool {
-    let size = op.strip_rows as u32;
-    if !is_windowed(op) || size == 0 || y.h.div_ceil(size) > MAX_STRIPS || op.out_channels != y.c {
+    let size = op.strip_rows as usize;
+    if !is_windowed(op) || size == 0 || div_ceil(y.h as usize, size) > MAX_STRIPS as usize || op.out_channels != y.c {
         return false;
     }
     let row = |t: &TensorRecord| t.w as usize * t.c as usize;

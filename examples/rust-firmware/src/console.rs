@@ -29,15 +29,18 @@ impl Line {
         if number < 0 {
             self.push(b'-');
         }
-        let rest = number.unsigned_abs();
-        let mut unit = 1;
-        while rest / unit >= 10 {
-            unit *= 10;
+        let mut rest = number.unsigned_abs();
+        let mut digits = [0; 10];
+        let mut first = digits.len();
+        for (i, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            first = i;
+            if rest == 0 {
+                break;
+            }
         }
-        while unit > 0 {
-            self.push(b'0' + (rest / unit % 10) as u8);
-            unit /= 10;
-        }
+        digits.iter().skip(first).for_each(|&digit| self.push(digit));
         self
     }
 

@@ -1,14 +1,17 @@
 //! Classifies sensor values with a `.keel` model that lies in flash.
 //!
-//! What to change for a product: [`read_sensor`], and what happens with the class. No formatting is linked, and
-//! nothing of it allocates.
+//! What to change for a product: [`read_sensor`], and what happens with the class. No formatting is linked and no way
+//! to panic, and nothing of it allocates. The kernels are those for a model that is compiled for the target
+//! (`--target cortex-m4`): `Session::new` takes any, for 3 KiB more.
 #![no_std]
 #![no_main]
 
 mod console;
+mod interrupts;
 
 use console::Line;
 use cortex_m_rt::entry;
+use evenkeel_runtime::kernels::NativePacked;
 use evenkeel_runtime::{Arena, Error, Session};
 use model::{ARENA_LEN, INPUT_LEN};
 
@@ -27,7 +30,7 @@ fn main() -> ! {
 /// Four windows, and the class of each.
 fn serve(arena: &mut [u8], values: &mut [f32; INPUT_LEN]) -> Result<(), Error> {
     let model = model::model()?;
-    let mut session = Session::new(&model, arena)?;
+    let mut session = Session::<NativePacked>::with_kernels(&model, arena)?;
     for time in 0..4 {
         read_sensor(values, time);
         let class = model::classify(&mut session, values)?;
@@ -49,7 +52,7 @@ fn read_sensor(window: &mut [f32], time: usize) {
     }
 }
 
-/// A panic ends in an endless loop, where a watchdog finds it.
+/// A panic would end in an endless loop, where a watchdog finds it. Nothing here can panic, so this is not linked.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     loop {

@@ -33,6 +33,7 @@ fn library(facts: &Facts) -> String {
         r#"//! `{file}.keel` for firmware: {len} bytes, checksum {crc:08x}, packed for {packing}. Written by `evenkeel export`.
 #![no_std]
 
+use evenkeel_runtime::kernels::Kernels;
 use evenkeel_runtime::preprocess::quantise_input;
 use evenkeel_runtime::{{Aligned, Error, Model, Session}};
 
@@ -69,7 +70,7 @@ pub fn model() -> Result<Model<'static>, Error> {{
 ///
 /// # Errors
 /// When the session is another model's.
-pub fn classify(session: &mut Session, values: &[f32; INPUT_LEN]) -> Result<usize, Error> {{
+pub fn classify<K: Kernels>(session: &mut Session<K>, values: &[f32; INPUT_LEN]) -> Result<usize, Error> {{
     quantise_input(session.model(), values, session.input_mut())?;
     session.run();
     Ok(session.classify())

@@ -6,6 +6,7 @@
 
 use super::vnni::{ConvScratch, DepthwiseScratch};
 use super::{OpRecord, SECTION_ALIGN, TENSOR_ALIGN, encoding, op};
+use crate::kernels::portable::div_ceil;
 
 /// The target class that a file's weights are packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +25,9 @@ pub enum Packing {
     Vnni = 4,
 }
 
+/// Whether this is firmware of a microcontroller.
+const SMALL: bool = cfg!(all(target_os = "none", target_pointer_width = "32"));
+
 /// Rows and taps of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
@@ -36,7 +40,7 @@ pub struct Tile {
 impl Tile {
     /// Tiles below each other in a matrix of `outputs` rows, and beside each other in `taps` columns.
     pub fn count(self, outputs: usize, taps: usize) -> [usize; 2] {
-        [outputs.div_ceil(self.rows), taps.div_ceil(self.step)]
+        [div_ceil(outputs, self.rows), div_ceil(taps, self.step)]
     }
 
     /// Bytes of a tile.
@@ -64,6 +68,12 @@ impl Packing {
     /// By the code in a header.
     pub fn from_code(code: u16) -> Option<Self> {
         Self::ALL.get(code as usize).copied()
+    }
+
+    /// Whether this build reads files of this packing: all of them, but that firmware of 32-bit microcontrollers
+    /// leaves out those of 64-bit processors, whose rules for scratch would take flash there.
+    pub fn is_read_here(self) -> bool {
+        !(SMALL && matches!(self, Packing::Sdot | Packing::Vnni))
     }
 
     /// The name that commands and errors use.
@@ -106,12 +116,16 @@ impl Packing {
     }
 
     /// Scratch that a kernel set of this class may use for an operator on `input` and `output` (H × W × C), in
-    /// bytes. It is part of the arena that a file states.
+    /// bytes. It is part of the arena that a file states. More than there can be if this build does not read the
+    /// packing.
     pub fn scratch_len(self, op: &OpRecord, input: [usize; 3], output: [usize; 3]) -> usize {
         let up_to = |len: usize, unit: usize| len.saturating_add(unit - 1) & !(unit - 1);
         let column = (op.kernel[0] as usize * op.kernel[1] as usize).saturating_mul(input[2]);
         let values = input.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
         let wide = |of: [u16; 2]| of.map(usize::from);
+        if !self.is_read_here() {
+            return usize::MAX;
+        }
         match (op.code, self) {
             // Two columns, widened to 16 bits.
             (op::CONV, Packing::Portable | Packing::Dsp) => up_to(column, 4).saturating_mul(4),

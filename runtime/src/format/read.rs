@@ -9,6 +9,7 @@ use super::{
     Packing, Requant, Signature, TensorRecord, encoding, op, verify,
 };
 use crate::Error;
+use crate::kernels::portable::div_ceil;
 use crate::kernels::{Columns, Weights};
 
 /// A verified model: views into the bytes of a `.keel` file, nothing copied.
@@ -22,6 +23,8 @@ pub struct Model<'a> {
     pub(super) dtype: Dtype,
     pub(super) signature: Option<&'a Signature>,
     pub(super) tensors: &'a [TensorRecord],
+    pub(super) input: &'a TensorRecord,
+    pub(super) output: &'a TensorRecord,
     pub(super) ops: &'a [OpRecord],
     pub(super) data: &'a [u8],
     pub(super) names: &'a str,
@@ -38,9 +41,10 @@ impl<'a> Model<'a> {
     /// in flash; files that are mapped and the buffers of usual allocators are aligned anyway).
     ///
     /// # Errors
-    /// The first fault found, and where. No bytes make it panic, and its time is bounded: by the length
-    /// of the file, the pairs of tensors and of operators and, for an operator, the windows that begin in its
-    /// padding (at most 4096 on an axis).
+    /// The first fault found, and where, and [`Error::KernelPacking`] if this build does not read the packing
+    /// ([`Packing::is_read_here`]). No bytes make it panic, and its time is bounded: by the length of the file, the
+    /// pairs of tensors and of operators and, for an operator, the windows that begin in its padding (at most 4096 on
+    /// an axis).
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, Error> {
         verify::model(bytes)
     }
@@ -87,12 +91,12 @@ impl<'a> Model<'a> {
 
     /// The tensor that the caller fills.
     pub fn input(&self) -> &'a TensorRecord {
-        &self.tensors[self.header.input as usize]
+        self.input
     }
 
     /// The tensor that holds the result.
     pub fn output(&self) -> &'a TensorRecord {
-        &self.tensors[self.header.output as usize]
+        self.output
     }
 
     /// The text that a record refers to; empty when it is not of this file.
@@ -149,7 +153,7 @@ impl<'a> Model<'a> {
         let index = piece(self.data, op.index, op.index_len as usize)?;
         match op.encoding {
             encoding::BLOCKS8 | encoding::BLOCKS16 => {
-                let down = (op.out_channels as usize).div_ceil(self.packing.tile(op.code, op.encoding).rows);
+                let down = div_ceil(op.out_channels as usize, self.packing.tile(op.code, op.encoding).rows);
                 let (counts, columns) = index.split_at_checked(down.checked_mul(2)?)?;
                 let columns = match op.encoding {
                     encoding::BLOCKS8 => Columns::U8(columns),
@@ -182,10 +186,13 @@ impl<'a> Model<'a> {
     pub fn macs(&self, op: usize) -> u64 {
         let Some(op) = self.ops.get(op).filter(|op| has_weights(op.code)) else { return 0 };
         match op.encoding {
-            encoding::DENSE => work(self.tensors, op),
+            encoding::DENSE => match [op.input, op.output].map(|t| self.tensors.get(t as usize)) {
+                [Some(x), Some(y)] => work(op, x, y),
+                _ => 0,
+            },
             _ => {
-                let y = &self.tensors[op.output as usize];
-                op.weights_len as u64 * (y.h as u64 * y.w as u64)
+                let pixels = self.tensors.get(op.output as usize).map_or(0, |y| y.h as u64 * y.w as u64);
+                op.weights_len as u64 * pixels
             }
         }
     }
@@ -208,14 +215,13 @@ pub(super) fn records<T: Pod>(bytes: &[u8], offset: u32, count: u32) -> Option<&
     try_cast_slice(piece(bytes, offset, len)?).ok()
 }
 
-/// Multiplications, additions or comparisons of an operator. Saturates; the tensor indices are valid.
-pub(super) fn work(tensors: &[TensorRecord], op: &OpRecord) -> u64 {
-    let (x, y) = (&tensors[op.input as usize], &tensors[op.output as usize]);
+/// Multiplications, additions or comparisons of an operator from `x` to `y`. Saturates.
+pub(super) fn work(op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> u64 {
     let out = (y.h as u64 * y.w as u64).saturating_mul(op.out_channels as u64);
     let taps = op.kernel[0] as u64 * op.kernel[1] as u64;
     out.saturating_mul(match op.code {
         op::CONV => taps.saturating_mul(x.c as u64),
-        op::GROUPED_CONV => taps.saturating_mul(x.c as u64 / op.groups.max(1) as u64),
+        op::GROUPED_CONV => taps.saturating_mul((x.c / op.groups.max(1) as u32) as u64),
         op::LINEAR => x.elements() as u64,
         op::DEPTHWISE | op::MAX_POOL | op::AVG_POOL => taps,
         _ => 1,

@@ -126,7 +126,7 @@ fn matrix(model: &Model, op: &OpRecord) -> Option<(Vec<i8>, usize)> {
     for (o, row) in weights.chunks_mut(taps).enumerate() {
         let mut whole = true;
         // Two of four may have both weights at one place: they are added there.
-        reader.output(o, |tap, w| match row[tap].checked_add(w) {
+        reader.output(o, &mut |tap, w| match row[tap].checked_add(w) {
             Some(sum) => row[tap] = sum,
             None => whole = false,
         });

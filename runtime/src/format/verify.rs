@@ -13,20 +13,34 @@ use super::{
     CertificateHead, Dtype, Header, InputChannel, MAX_RECORDS, MonitorHead, NameRef, OpRecord, Packing, Signature,
     TENSOR_ALIGN, TensorRecord, section, verdict, verify_memory, verify_ops,
 };
+use crate::kernels::{Kernels, Native};
 use crate::{Error, monitor};
 
 /// See [`Model::from_bytes`].
 pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
     let header = header(bytes)?;
     let sections = sections(bytes, table(bytes, header)?)?;
-    let of = |kind: u16| sections[kind as usize];
+    let of = |kind: u16| sections.get(kind as usize).copied().unwrap_or_default();
 
     let text = |kind: u16| str::from_utf8(of(kind)).map_err(|_| Error::Section { kind, fault: "not UTF-8" });
     let packing = Packing::from_code(header.packing).ok_or(Error::Packing(header.packing))?;
+    if !packing.is_read_here() {
+        return Err(Error::KernelPacking { kernels: Native::NAME, packing: packing.name() });
+    }
     let dtype = Dtype::from_code(header.dtype).ok_or(Error::Header("an unknown number format"))?;
     if dtype.is_float() && packing != Packing::Portable {
         return Err(Error::Header("the weights of float models are not packed for a target"));
     }
+    let tensors = array::<TensorRecord>(section::TENSORS, of(section::TENSORS))?;
+    let ops = array::<OpRecord>(section::OPS, of(section::OPS))?;
+    for (kind, count) in [(section::TENSORS, tensors.len()), (section::OPS, ops.len())] {
+        if count == 0 || count > MAX_RECORDS {
+            return Err(Error::Section { kind, fault: "missing, or more than 4096 records" });
+        }
+    }
+    let (Some(input), Some(output)) = (tensors.get(header.input as usize), tensors.get(header.output as usize)) else {
+        return Err(Error::Header("input and output must be two tensors of the file"));
+    };
     let model = Model {
         header,
         packing,
@@ -36,8 +50,10 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
             _ if of(section::SIGNATURE).is_empty() => None,
             _ => return Err(Error::Section { kind: section::SIGNATURE, fault: "not of a signature's length" }),
         },
-        tensors: array::<TensorRecord>(section::TENSORS, of(section::TENSORS))?,
-        ops: array::<OpRecord>(section::OPS, of(section::OPS))?,
+        tensors,
+        input,
+        output,
+        ops,
         data: of(section::DATA),
         names: text(section::NAMES)?,
         contract: text(section::CONTRACT)?,
@@ -45,13 +61,7 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
         monitor: with_head(section::MONITOR, of(section::MONITOR), |h: &MonitorHead| h.groups)?,
         input_channels: array::<InputChannel>(section::INPUT, of(section::INPUT))?,
     };
-    for (kind, count) in [(section::TENSORS, model.tensors.len()), (section::OPS, model.ops.len())] {
-        if count == 0 || count > MAX_RECORDS {
-            return Err(Error::Section { kind, fault: "missing, or more than 4096 records" });
-        }
-    }
-    if [header.input, header.output].iter().any(|&t| t as usize >= model.tensors.len()) || header.input == header.output
-    {
+    if header.input == header.output {
         return Err(Error::Header("input and output must be two tensors of the file"));
     }
 
@@ -90,7 +100,8 @@ fn with_head<H: Pod, T: Pod>(kind: u16, bytes: &[u8], count: impl Fn(&H) -> u32)
     }
     let wrong = Error::Section { kind, fault: "not of the length that its head states" };
     let Some([head]) = records::<H>(bytes, 0, 1) else { return Err(wrong) };
-    let items = try_cast_slice::<u8, T>(&bytes[size_of::<H>()..]).map_err(|_| wrong)?;
+    let items = bytes.get(size_of::<H>()..).unwrap_or_default();
+    let items = try_cast_slice::<u8, T>(items).map_err(|_| wrong)?;
     if items.len() != count(head) as usize {
         return Err(wrong);
     }

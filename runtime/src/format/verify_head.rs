@@ -53,7 +53,7 @@ pub(super) fn table<'a>(bytes: &'a [u8], header: &Header) -> Result<&'a [Section
     let start = size_of::<Header>();
     let table = records::<SectionRecord>(bytes, start as u32, header.sections as u32)
         .ok_or(Error::Header("the section table is longer than the file"))?;
-    check_crc(header.crc, &bytes[CRC_START..start + size_of_val(table)])?;
+    check_crc(header.crc, bytes.get(CRC_START..start + size_of_val(table)).unwrap_or_default())?;
     Ok(table)
 }
 
@@ -92,8 +92,8 @@ pub(super) fn sections<'a>(
         } else {
             check_crc(record.crc, content)?;
         }
-        match found.get(record.kind as usize).filter(|_| record.kind != 0) {
-            Some(None) => found[record.kind as usize] = Some(content),
+        match found.get_mut(record.kind as usize).filter(|_| record.kind != 0) {
+            Some(place @ None) => *place = Some(content),
             Some(Some(_)) => return wrong("listed twice"),
             // Later files may add sections; they say which of these a reader may not skip.
             None if record.flags & section::MANDATORY != 0 => {
@@ -106,7 +106,8 @@ pub(super) fn sections<'a>(
         return Err(Error::Header("bytes that belong to no section follow the last one"));
     }
     // Not `&[]`: an empty section is as aligned as a full one.
-    Ok(found.map(|content| content.unwrap_or(&bytes[..0])))
+    let empty = bytes.split_at(0).0;
+    Ok(found.map(|content| content.unwrap_or(empty)))
 }
 
 fn check_crc(stated: u32, bytes: &[u8]) -> Result<(), Error> {

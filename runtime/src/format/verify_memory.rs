@@ -2,7 +2,7 @@
 
 use super::read::Model;
 use super::verify_ops::second;
-use super::{OpRecord, flag, op};
+use super::{OpRecord, TensorRecord, flag, op};
 use crate::Error;
 use crate::strips::keeps_input;
 
@@ -12,20 +12,20 @@ pub(super) fn order(model: &Model) -> Result<(), Error> {
     // At most MAX_RECORDS^2 / 2 = 8 million pairs of operators in all.
     for (i, op) in model.ops.iter().enumerate() {
         let wrong = |fault| Err(Error::Op { op: i, fault });
-        let y = &tensors[op.output as usize];
+        let Some(y) = tensors.get(op.output as usize) else { return wrong("no such tensor") };
         if op.output == input || !(y.first_op as usize..=y.last_op as usize).contains(&i) {
             return wrong("must write a tensor that is alive, and not the input");
         }
         let channels = |op: &OpRecord| op.out_channel..op.out_channel + op.out_channels;
         let mine = channels(op);
-        for other in model.ops[..i].iter().filter(|o| o.output == op.output) {
+        for other in model.ops.iter().take(i).filter(|o| o.output == op.output) {
             if channels(other).start < mine.end && mine.start < channels(other).end {
                 return wrong("writes channels that have been written");
             }
         }
         for t in [Some(op.input), second(op)].into_iter().flatten() {
-            let tensor = &tensors[t as usize];
-            let late = model.ops[i..].iter().any(|o| o.output == t);
+            let Some(tensor) = tensors.get(t as usize) else { return wrong("no such tensor") };
+            let late = model.ops.iter().skip(i).any(|o| o.output == t);
             if late || (t != input && tensor.first_op as usize >= i) {
                 return wrong("reads a tensor before it is written");
             }
@@ -48,18 +48,18 @@ pub(super) fn order(model: &Model) -> Result<(), Error> {
 pub(super) fn lifetimes(model: &Model) -> Result<(), Error> {
     let (input, output) = (model.header.input as usize, model.header.output as usize);
     let tensors = model.tensors;
-    if tensors[input].first_op != 0 {
+    if model.input.first_op != 0 {
         return Err(Error::Tensor { tensor: input, fault: "the input must be alive from the start" });
     }
-    if tensors[output].last_op as usize + 1 != model.ops.len() {
+    if model.output.last_op as usize + 1 != model.ops.len() {
         return Err(Error::Tensor { tensor: output, fault: "the output must be alive to the end" });
     }
     for (i, a) in tensors.iter().enumerate() {
-        for (j, b) in tensors[..i].iter().enumerate() {
+        for (j, b) in tensors.iter().enumerate().take(i) {
             let together = a.first_op <= b.last_op && b.first_op <= a.last_op;
             let (first, second) = (a.range(), b.range());
             let overlap = first.start < second.end && second.start < first.end;
-            if together && overlap && !replaces(model, i, j) && !replaces(model, j, i) {
+            if together && overlap && !replaces(model, (i, a), (j, b)) && !replaces(model, (j, b), (i, a)) {
                 return Err(Error::Overlap { first: j, second: i });
             }
         }
@@ -69,8 +69,7 @@ pub(super) fn lifetimes(model: &Model) -> Result<(), Error> {
 
 /// Whether tensor `new` is written by the one operator that reads `old` for the last time, in a way that spoils
 /// nothing: strip by strip behind the rows that are still read, or element by element in the same place.
-fn replaces(model: &Model, new: usize, old: usize) -> bool {
-    let (y, x) = (&model.tensors[new], &model.tensors[old]);
+fn replaces(model: &Model, (new, y): (usize, &TensorRecord), (old, x): (usize, &TensorRecord)) -> bool {
     if y.first_op != x.last_op {
         return false;
     }

@@ -6,16 +6,17 @@ use super::verify_float;
 use super::verify_weights as weights;
 use super::{MAX_WORK, OpRecord, Requant, TensorRecord, flag, op, rounding};
 use crate::Error;
+use crate::kernels::portable::div_ceil;
 use crate::strips::{float_scratch_len, is_windowed, scratch_len};
 
 /// Largest extent of a dilated kernel: with it, no window arithmetic of a kernel overflows 32 bits.
-const MAX_EXTENT: u64 = u16::MAX as u64;
+const MAX_EXTENT: usize = u16::MAX as usize;
 
 /// How often the data section may be gone through as indices of weights and ends of matrices.
 const MAX_CHECKED: u64 = 16;
 
 /// Most windows of an axis that may begin in the padding: verification goes through them.
-const MAX_IN_PADDING: i64 = 4096;
+const MAX_IN_PADDING: usize = 4096;
 
 /// Each operator by itself, and the sum of their work.
 pub(super) fn operators(model: &Model) -> Result<(), Error> {
@@ -45,7 +46,7 @@ pub(super) fn operators(model: &Model) -> Result<(), Error> {
         if !known(model, op.name) {
             return Err(wrong("a name outside of the names section"));
         }
-        total = total.saturating_add(work(model.tensors, op));
+        total = total.saturating_add(work(op, x, y));
     }
     if total > MAX_WORK { Err(Error::TooMuchWork) } else { Ok(()) }
 }
@@ -151,57 +152,47 @@ fn window(op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> Result<(), &'sta
 }
 
 /// Checks one axis of the window and gives the smallest and largest number of valid taps of a position.
-fn axis(op: &OpRecord, axis: usize, len: u32, out: u32) -> Result<(u64, u64), &'static str> {
+fn axis(op: &OpRecord, axis: usize, len: u32, out: u32) -> Result<[usize; 2], &'static str> {
     let [kernel, stride, dilation, pad] =
-        [op.kernel, op.stride, op.dilation, op.pad].map(|of: [u16; 2]| of[axis] as i64);
-    let (len, out) = (len as i64, out as i64);
+        [op.kernel, op.stride, op.dilation, op.pad].map(|of: [u16; 2]| of[axis] as usize);
+    let (len, out) = (len as usize, out as usize);
     if kernel < 1 || stride < 1 || dilation < 1 {
         return Err("kernel, stride and dilation must be at least 1");
     }
     let extent = (kernel - 1) * dilation + 1;
-    if extent as u64 > MAX_EXTENT {
+    if extent > MAX_EXTENT {
         return Err("the dilated kernel is larger than 65535");
     }
     if pad >= extent {
         return Err("the padding is larger than the kernel");
     }
-    // All values are below 2^32 here, the product below 2^48.
-    let last = (out - 1) * stride - pad;
-    if last >= len {
+    // Places are counted from the start of the padding. Tensors have at most 2^30 elements, so that what does not fit
+    // 32 bits is behind the input.
+    let end = len.saturating_add(pad);
+    let Some(last) = out.saturating_sub(1).checked_mul(stride).filter(|&last| last < end) else {
         return Err("the output is larger than the input allows");
-    }
+    };
 
-    // Taps of the window that begins at `start` (which may be in the padding).
-    let taps = |start: i64| {
-        let first = (-start).max(0).div_ceil_signed(dilation);
-        let end = (len - start).div_ceil_signed(dilation).min(kernel);
-        (end - first).max(0) as u64
+    // Taps on the input of the window that begins at `start`, which is before `end`.
+    let taps = |start: usize| {
+        let first = div_ceil(pad.saturating_sub(start), dilation);
+        div_ceil(end - start, dilation).min(kernel).saturating_sub(first)
     };
     // Behind the windows that begin in the padding, the count only falls.
-    let in_pad = out.min(pad.div_ceil_signed(stride));
+    let in_pad = out.min(div_ceil(pad, stride));
     if in_pad > MAX_IN_PADDING {
         return Err("more than 4096 windows begin in the padding");
     }
-    let mut range = (taps(last), taps(last));
-    for position in (0..in_pad).chain((in_pad < out).then_some(in_pad)) {
-        let n = taps(position * stride - pad);
-        range = (range.0.min(n), range.1.max(n));
+    let n = taps(last);
+    let [mut fewest, mut most] = [n, n];
+    for position in 0..(in_pad + 1).min(out) {
+        let n = taps(position * stride);
+        (fewest, most) = (fewest.min(n), most.max(n));
     }
-    if range.0 == 0 {
+    if fewest == 0 {
         return Err("a window lies wholly in the padding");
     }
-    Ok(range)
-}
-
-trait DivCeil {
-    /// Rounds up; the divisor is positive.
-    fn div_ceil_signed(self, by: Self) -> Self;
-}
-
-impl DivCeil for i64 {
-    fn div_ceil_signed(self, by: i64) -> i64 {
-        -(-self).div_euclid(by)
-    }
+    Ok([fewest, most])
 }
 
 /// Weights, requantisation and the numbers in the record.
@@ -213,9 +204,10 @@ fn content(model: &Model, op: &OpRecord, x: &TensorRecord, y: &TensorRecord) -> 
     let requant = match op.code {
         op::AVG_POOL => {
             let (rows, columns) = (axis(op, 0, x.h, y.h)?, axis(op, 1, x.w, y.w)?);
-            let (fewest, most) = (rows.0 * columns.0, rows.1 * columns.1);
-            let base = op.groups as u64;
-            if fewest < base || most >= base + op.requant_len as u64 {
+            // Each is below 2^16.
+            let (fewest, most) = (rows[0] * columns[0], rows[1] * columns[1]);
+            let base = op.groups as usize;
+            if fewest < base || most - base >= op.requant_len as usize {
                 return Err("a mean needs one requantisation record for each number of valid taps");
             }
             op.requant_len

@@ -2,6 +2,7 @@
 
 use super::read::{Model, has_weights, piece};
 use super::{OpRecord, TENSOR_ALIGN, TensorRecord, Tile, encoding, op};
+use crate::kernels::portable::{div_ceil, runs};
 use crate::kernels::{Columns, Weights};
 
 /// Weights, index or table of an operator.
@@ -62,7 +63,7 @@ fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static
             let Some(Weights::Dense(weights)) = model.weights(op) else { return wrong_length };
             let [_, across] = tile.count(outputs, taps);
             // The last tile of each row of tiles.
-            let ends = weights.chunks_exact(across * tile.bytes()).filter_map(|row| row.rchunks(tile.bytes()).next());
+            let ends = runs(weights, across * tile.bytes()).filter_map(|row| row.get((across - 1) * tile.bytes()..));
             filled_with_zeros(tile, taps, ends)
         }
         encoding::BLOCKS8 | encoding::BLOCKS16 => {
@@ -84,7 +85,7 @@ fn matrix(model: &Model, op: &OpRecord, x: &TensorRecord) -> Result<(), &'static
             if !ascending {
                 return Err("columns of blocks must ascend and lie in the matrix");
             }
-            let mut stored = tiles.chunks_exact(tile.bytes());
+            let mut stored = runs(tiles, tile.bytes());
             let mut at = 0;
             let ends = core::iter::from_fn(|| {
                 stored.find(|_| {
@@ -123,9 +124,9 @@ fn filled_with_zeros<'a>(
     taps: usize,
     mut ends: impl Iterator<Item = &'a [i8]>,
 ) -> Result<(), &'static str> {
-    let used = taps - (taps.div_ceil(tile.step) - 1) * tile.step;
-    let filled = used == tile.step
-        || ends.all(|end| end.chunks_exact(tile.step).all(|row| row.iter().skip(used).all(|&w| w == 0)));
+    let used = taps - (div_ceil(taps, tile.step) - 1) * tile.step;
+    let filled =
+        used == tile.step || ends.all(|end| runs(end, tile.step).all(|row| row.iter().skip(used).all(|&w| w == 0)));
     if filled { Ok(()) } else { Err("weights that fill up a tile must be 0") }
 }
 

@@ -45,6 +45,14 @@ pub type Native = aarch64::Aarch64;
 )))]
 pub type Native = Portable;
 
+/// The fastest kernel set of this build for files that are packed for it. It refuses those that are packed for no
+/// target, and is smaller.
+#[cfg(all(target_arch = "arm", keel_dsp))]
+pub type NativePacked = cortex_m4::CortexM4Packed;
+/// The fastest kernel set of this build for files that are packed for it.
+#[cfg(not(all(target_arch = "arm", keel_dsp)))]
+pub type NativePacked = Native;
+
 /// Weights and requantisation of one operator.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer<'a> {

@@ -3,7 +3,11 @@
 //! The inner loops run over contiguous channels without conditions, which is all that a compiler needs to
 //! vectorise them. What lies in the padding is left out of the window first (`Window`); the zero point of
 //! the input that stands there (it is folded into the bias) is added for all of those taps at once.
+//!
+//! Slices that fit the geometry are what verification has proved. Of others nothing is read that is not there, and
+//! nothing divides by zero: so firmware links no way to panic.
 
+use core::iter;
 use core::ops::Range;
 
 use super::weights::Reader;
@@ -38,17 +42,17 @@ fn conv_packed(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
     let [in_c, out_c] = [g.input[2], g.output[2]];
     let [kernel_h, kernel_w] = g.kernel;
     let offset = value_offset(l);
-    for (position, y) in y.chunks_exact_mut(out_c).enumerate() {
+    for (position, y) in runs_mut(y, out_c).enumerate() {
         let window = Window::new(g, position);
         let mut reader = Reader::new(l.weights, l.tile, kernel_h * kernel_w * in_c);
         for (o, (y, r)) in y.iter_mut().zip(l.requant).enumerate() {
             let mut acc = r.bias;
-            reader.output(o, |tap, w| {
-                let (pixel, channel) = (tap / in_c, tap % in_c);
-                let (row, column) = (pixel / kernel_w, pixel % kernel_w);
+            reader.output(o, &mut |tap, w| {
+                let [pixel, channel] = divide(tap, in_c);
+                let [row, column] = divide(pixel, kernel_w);
                 let inside = window.rows.contains(&row) && window.columns.contains(&column);
-                let x = if inside { x[window.at(row, column) + channel] } else { l.zero_in };
-                acc = acc.wrapping_add((x as i32 + offset) * w as i32);
+                let x = if inside { x.get(window.at(row, column).wrapping_add(channel)) } else { None };
+                acc = acc.wrapping_add((*x.unwrap_or(&l.zero_in) as i32 + offset) * w as i32);
             });
             *y = quant::requantise(acc, l.left_shift, r.mul, l.zero_out, l.lo, l.hi);
         }
@@ -64,26 +68,26 @@ fn value_offset(l: &Layer) -> i32 {
 fn conv_rows(g: &Geometry, l: &Layer, weights: &[i8], groups: usize, x: &[i8], y: &mut [i8]) {
     let in_c = g.input[2];
     let out_c = g.output[2];
-    let (group_in, group_out) = (in_c / groups, out_c / groups);
+    let [group_in, group_out] = [in_c, out_c].map(|channels| divide(channels, groups)[0]);
     let [kernel_h, kernel_w] = g.kernel;
     let filter_len = kernel_h * kernel_w * group_in;
     // Neighbouring taps of a row are neighbours in memory: one long dot product instead of many short ones.
     let joined = groups == 1 && g.dilation[1] == 1;
 
-    for (position, y) in y.chunks_exact_mut(out_c).enumerate() {
+    for (position, y) in runs_mut(y, out_c).enumerate() {
         let window = Window::new(g, position);
         let (rows, columns) = (window.rows.clone(), window.columns.clone());
         let padded = rows.len() * columns.len() < kernel_h * kernel_w;
         let (runs, run_len) = if joined { (columns.start..columns.start + 1, columns.len()) } else { (columns, 1) };
         let run_len = run_len * group_in;
-        for (o, y) in y.iter_mut().enumerate() {
-            let filter = &weights[o * filter_len..][..filter_len];
-            let first_channel = o / group_out * group_in;
-            let (mut acc, mut valid_weights) = (l.requant[o].bias, 0i32);
+        for (o, (y, r)) in y.iter_mut().zip(l.requant).enumerate() {
+            let filter = piece(weights, o * filter_len, filter_len);
+            let first_channel = divide(o, group_out)[0] * group_in;
+            let (mut acc, mut valid_weights) = (r.bias, 0i32);
             for row in rows.clone() {
                 for column in runs.clone() {
-                    let x = &x[window.at(row, column) + first_channel..][..run_len];
-                    let w = &filter[(row * kernel_w + column) * group_in..][..run_len];
+                    let x = piece(x, window.at(row, column).wrapping_add(first_channel), run_len);
+                    let w = piece(filter, (row * kernel_w + column) * group_in, run_len);
                     acc = acc.wrapping_add(dot(x, w));
                     if padded {
                         valid_weights = valid_weights.wrapping_add(sum(w));
@@ -94,7 +98,7 @@ fn conv_rows(g: &Geometry, l: &Layer, weights: &[i8], groups: usize, x: &[i8], y
                 let padding = sum(filter).wrapping_sub(valid_weights);
                 acc = acc.wrapping_add(padding.wrapping_mul(l.zero_in as i32));
             }
-            *y = quant::requantise(acc, l.left_shift, l.requant[o].mul, l.zero_out, l.lo, l.hi);
+            *y = quant::requantise(acc, l.left_shift, r.mul, l.zero_out, l.lo, l.hi);
         }
     }
 }
@@ -105,18 +109,17 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
     let [kernel_h, kernel_w] = g.kernel;
     // Filters of single channels are always stored whole.
     let weights = l.weights.dense().unwrap_or_default();
-    for (position, y) in y.chunks_exact_mut(channels).enumerate() {
+    for (position, y) in runs_mut(y, channels).enumerate() {
         let window = Window::new(g, position);
         for (block, y) in y.chunks_mut(BLOCK).enumerate() {
             let first = block * BLOCK;
-            let requant = &l.requant[first..][..y.len()];
+            let requant = piece(l.requant, first, y.len());
             let mut acc = [0i32; BLOCK];
-            let acc = &mut acc[..y.len()];
             for row in 0..kernel_h {
                 for column in 0..kernel_w {
-                    let w = &weights[(row * kernel_w + column) * channels + first..][..acc.len()];
+                    let w = piece(weights, (row * kernel_w + column) * channels + first, y.len());
                     if window.rows.contains(&row) && window.columns.contains(&column) {
-                        let x = &x[window.at(row, column) + first..][..acc.len()];
+                        let x = piece(x, window.at(row, column).wrapping_add(first), y.len());
                         for ((acc, &x), &w) in acc.iter_mut().zip(x).zip(w) {
                             *acc = acc.wrapping_add(x as i32 * w as i32);
                         }
@@ -127,7 +130,7 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
                     }
                 }
             }
-            for ((y, &acc), r) in y.iter_mut().zip(&*acc).zip(requant) {
+            for ((y, &acc), r) in y.iter_mut().zip(&acc).zip(requant) {
                 let acc = acc.wrapping_add(r.bias);
                 *y = quant::requantise(acc, l.left_shift, r.mul, l.zero_out, l.lo, l.hi);
             }
@@ -139,7 +142,7 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) {
 pub fn linear(l: &Layer, x: &[i8], y: &mut [i8]) {
     let requantise = |acc, r: &Requant| quant::requantise(acc, l.left_shift, r.mul, l.zero_out, l.lo, l.hi);
     if let (Weights::Dense(weights), Packing::Portable) = (l.weights, l.packing) {
-        for ((y, w), r) in y.iter_mut().zip(weights.chunks_exact(x.len())).zip(l.requant) {
+        for ((y, w), r) in y.iter_mut().zip(runs(weights, x.len())).zip(l.requant) {
             *y = requantise(r.bias.wrapping_add(dot(x, w)), r);
         }
         return;
@@ -148,7 +151,10 @@ pub fn linear(l: &Layer, x: &[i8], y: &mut [i8]) {
     let offset = value_offset(l);
     for (o, (y, r)) in y.iter_mut().zip(l.requant).enumerate() {
         let mut acc = r.bias;
-        reader.output(o, |tap, w| acc = acc.wrapping_add((x[tap] as i32 + offset) * w as i32));
+        reader.output(o, &mut |tap, w| {
+            let x = x.get(tap).copied().unwrap_or(0);
+            acc = acc.wrapping_add((x as i32 + offset) * w as i32);
+        });
         *y = requantise(acc, r);
     }
 }
@@ -169,7 +175,7 @@ pub fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) {
 
 /// Element-wise product; `b` is as long as `a`, or one value per channel.
 pub fn mul(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) {
-    for (y, a) in y.chunks_mut(b.len()).zip(a.chunks(b.len())) {
+    for (y, a) in runs_mut(y, b.len()).zip(runs(a, b.len())) {
         for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
             *y = product(p, a, b);
         }
@@ -178,7 +184,7 @@ pub fn mul(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i8]) {
 
 /// Element-wise product that overwrites its first input.
 pub fn mul_onto(p: &MulParams, b: &[i8], y: &mut [i8]) {
-    for y in y.chunks_mut(b.len()) {
+    for y in runs_mut(y, b.len()) {
         for (y, &b) in y.iter_mut().zip(b) {
             *y = product(p, *y, b);
         }
@@ -209,9 +215,9 @@ pub fn lut_onto(table: &[i8; 256], y: &mut [i8]) {
 ///
 /// `exp[0]` is the largest entry; `exp[0] * 256` and `exp[0] * channels` are below 2^31.
 pub fn softmax(exp: &[u32; 256], channels: usize, zero_out: i32, x: &[i8], y: &mut [i8]) {
-    for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
+    for (x, y) in runs(x, channels).zip(runs_mut(y, channels)) {
         let largest = x.iter().fold(i8::MIN, |m, &v| m.max(v));
-        let exp = |v: i8| exp[(largest as i32 - v as i32) as usize];
+        let exp = |v: i8| exp[largest.abs_diff(v) as usize];
         let sum = x.iter().fold(0u32, |sum, &v| sum.wrapping_add(exp(v))).max(1);
         for (y, &v) in y.iter_mut().zip(x) {
             let share = (exp(v).wrapping_mul(256).wrapping_add(sum / 2)) / sum;
@@ -224,37 +230,40 @@ pub fn softmax(exp: &[u32; 256], channels: usize, zero_out: i32, x: &[i8], y: &m
 pub fn resize(input: [usize; 3], by: [usize; 2], x: &[i8], y: &mut [i8]) {
     let [_, width, channels] = input;
     let out_width = width * by[1];
-    for (position, y) in y.chunks_exact_mut(channels).enumerate() {
-        let (row, column) = (position / out_width / by[0], position % out_width / by[1]);
-        y.copy_from_slice(&x[(row * width + column) * channels..][..channels]);
+    for (position, y) in runs_mut(y, channels).enumerate() {
+        let [out_row, out_column] = divide(position, out_width);
+        let ([row, _], [column, _]) = (divide(out_row, by[0]), divide(out_column, by[1]));
+        copy(piece(x, (row * width + column) * channels, channels), y);
     }
 }
 
 /// The box of the input that begins at row, column and channel `first`, and has the output's shape.
 pub fn slice(input: [usize; 3], output: [usize; 3], first: [usize; 3], x: &[i8], y: &mut [i8]) {
-    for (position, y) in y.chunks_exact_mut(output[2]).enumerate() {
-        let (row, column) = (first[0] + position / output[1], first[1] + position % output[1]);
-        y.copy_from_slice(&x[(row * input[1] + column) * input[2] + first[2]..][..output[2]]);
+    for (position, y) in runs_mut(y, output[2]).enumerate() {
+        let [out_row, out_column] = divide(position, output[1]);
+        let (row, column) = (first[0] + out_row, first[1] + out_column);
+        copy(piece(x, (row * input[1] + column) * input[2] + first[2], output[2]), y);
     }
 }
 
 /// The input inside a border of `value`, of `pad` pixels above and to the left.
 pub fn pad(input: [usize; 3], output: [usize; 3], pad: [usize; 2], value: i8, x: &[i8], y: &mut [i8]) {
     y.fill(value);
-    for (row, x) in x.chunks_exact(input[1] * input[2]).enumerate() {
-        y[((row + pad[0]) * output[1] + pad[1]) * output[2]..][..x.len()].copy_from_slice(x);
+    for (row, x) in runs(x, input[1] * input[2]).enumerate() {
+        let at = ((row + pad[0]) * output[1] + pad[1]) * output[2];
+        copy(x, y.get_mut(at..).unwrap_or_default());
     }
 }
 
 /// Maximum over the valid taps.
 pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
     let channels = g.output[2];
-    for (position, y) in y.chunks_exact_mut(channels).enumerate() {
+    for (position, y) in runs_mut(y, channels).enumerate() {
         let window = Window::new(g, position);
         y.fill(i8::MIN);
         for row in window.rows.clone() {
             for column in window.columns.clone() {
-                let x = &x[window.at(row, column)..][..channels];
+                let x = piece(x, window.at(row, column), channels);
                 for (y, &x) in y.iter_mut().zip(x) {
                     *y = (*y).max(x);
                 }
@@ -266,21 +275,21 @@ pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
 /// Mean over the valid taps: their sum times the multiplier that their number has.
 pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i8]) {
     let channels = g.output[2];
-    for (position, y) in y.chunks_exact_mut(channels).enumerate() {
+    for (position, y) in runs_mut(y, channels).enumerate() {
         let window = Window::new(g, position);
-        let r = l.requant[window.rows.len() * window.columns.len() - count_base];
+        let count = window.rows.len() * window.columns.len();
+        let Some(r) = l.requant.get(count.wrapping_sub(count_base)) else { return };
         for (block, y) in y.chunks_mut(BLOCK).enumerate() {
             let mut acc = [0i32; BLOCK];
-            let acc = &mut acc[..y.len()];
             for row in window.rows.clone() {
                 for column in window.columns.clone() {
-                    let x = &x[window.at(row, column) + block * BLOCK..][..acc.len()];
+                    let x = piece(x, window.at(row, column).wrapping_add(block * BLOCK), y.len());
                     for (acc, &x) in acc.iter_mut().zip(x) {
                         *acc = acc.wrapping_add(x as i32);
                     }
                 }
             }
-            for (y, &acc) in y.iter_mut().zip(&*acc) {
+            for (y, &acc) in y.iter_mut().zip(&acc) {
                 let acc = acc.wrapping_add(r.bias);
                 *y = quant::requantise(acc, l.left_shift, r.mul, l.zero_out, l.lo, l.hi);
             }
@@ -302,10 +311,10 @@ pub(super) struct Window {
 
 impl Window {
     /// Of an output position, counted row by row.
-    #[inline(always)]
+    #[inline]
     pub fn new(g: &Geometry, position: usize) -> Self {
         let [_, width, channels] = g.input;
-        let out = [position / g.output[1], position % g.output[1]];
+        let out = divide(position, g.output[1]);
         let first = |axis: usize| (out[axis] * g.stride[axis]).wrapping_sub(g.pad[axis]);
         Window {
             rows: taps(g, 0, out[0]),
@@ -323,12 +332,50 @@ impl Window {
 }
 
 /// The taps of output row or column `out` that lie on the input.
-#[inline(always)]
+#[inline]
 pub(super) fn taps(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
     let (start, pad, dilation) = (out * g.stride[axis], g.pad[axis], g.dilation[axis]);
-    let end = (g.input[axis] + pad).saturating_sub(start).div_ceil(dilation).min(g.kernel[axis]);
-    let first = pad.saturating_sub(start).div_ceil(dilation);
-    first.min(end)..end
+    let end = div_ceil((g.input[axis] + pad).saturating_sub(start), dilation).min(g.kernel[axis]);
+    div_ceil(pad.saturating_sub(start), dilation).min(end)..end
+}
+
+/// Quotient and rest; 0 and all of `n` where nothing can be divided.
+#[inline(always)]
+fn divide(n: usize, by: usize) -> [usize; 2] {
+    let quotient = n.checked_div(by).unwrap_or(0);
+    [quotient, n - quotient * by]
+}
+
+/// The quotient rounded up; 0 where nothing can be divided.
+#[inline(always)]
+pub(crate) fn div_ceil(n: usize, by: usize) -> usize {
+    let [quotient, rest] = divide(n, by);
+    quotient + (rest != 0 && by != 0) as usize
+}
+
+/// `len` elements from `start` on; none where they are not all there.
+#[inline(always)]
+fn piece<T>(of: &[T], start: usize, len: usize) -> &[T] {
+    of.get(start..).and_then(|of| of.get(..len)).unwrap_or_default()
+}
+
+/// Runs of `len` elements, one behind the other.
+#[inline(always)]
+pub(crate) fn runs<T>(mut of: &[T], len: usize) -> impl Iterator<Item = &[T]> {
+    iter::from_fn(move || of.split_off(..len.max(1)))
+}
+
+/// [`runs`] to write to.
+#[inline(always)]
+pub(crate) fn runs_mut<T>(mut of: &mut [T], len: usize) -> impl Iterator<Item = &mut [T]> {
+    iter::from_fn(move || of.split_off_mut(..len.max(1)))
+}
+
+/// As much of `x` as `y` takes.
+fn copy(x: &[i8], y: &mut [i8]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = x;
+    }
 }
 
 #[inline(always)]

@@ -1,5 +1,6 @@
 //! The stored forms of a weight matrix (outputs × taps), and how any of them is read weight by weight.
 
+use super::portable::div_ceil;
 use crate::format::{Tile, encoding};
 
 /// A weight matrix as it lies in a file.
@@ -49,12 +50,12 @@ impl Columns<'_> {
         self.len() == 0
     }
 
-    /// The column of stored tile `i`.
+    /// The column of stored tile `i`; 0 where there is none.
     #[inline(always)]
     pub fn get(&self, i: usize) -> usize {
         match self {
-            Columns::U8(c) => c[i] as usize,
-            Columns::U16(c) => c[i] as usize,
+            Columns::U8(c) => c.get(i).map_or(0, |&c| c as usize),
+            Columns::U16(c) => c.get(i).map_or(0, |&c| c as usize),
         }
     }
 }
@@ -86,11 +87,13 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Reads a weight matrix output by output, in ascending order.
+/// Reads a weight matrix output by output, in ascending order. Weights that are not there are left out.
 pub(crate) struct Reader<'a> {
     weights: Weights<'a>,
     tile: Tile,
     taps: usize,
+    /// Tiles beside each other.
+    across: usize,
     /// The first stored tile of the current row of tiles, and that row.
     first: usize,
     row: usize,
@@ -98,48 +101,48 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(weights: Weights<'a>, tile: Tile, taps: usize) -> Self {
-        Reader { weights, tile, taps, first: 0, row: 0 }
+        Reader { weights, tile, taps, across: div_ceil(taps, tile.step), first: 0, row: 0 }
     }
 
     /// Calls `each(tap, weight)` for every stored weight of `output`, which is no smaller than in the last call.
-    #[inline(always)]
-    pub fn output(&mut self, output: usize, mut each: impl FnMut(usize, i8)) {
-        let (tile, taps) = (self.tile, self.taps);
-        let mut tile_at = |bytes: &[i8], at: usize, column: usize| {
-            let start = at * tile.bytes() + output % tile.rows * tile.step;
-            let first = column * tile.step;
-            for (i, &w) in bytes[start..][..tile.step.min(taps - first)].iter().enumerate() {
+    #[inline]
+    pub fn output(&mut self, output: usize, each: &mut dyn FnMut(usize, i8)) {
+        let stored = |of: &[u16], row: usize| of.get(row).copied().unwrap_or(0) as usize;
+        let (tile, taps, across) = (self.tile, self.taps, self.across);
+        let (tiles, counts, columns) = match self.weights {
+            Weights::Dense(tiles) => (tiles, None, None),
+            Weights::Blocks { counts, columns, tiles } => (tiles, Some(counts), Some(columns)),
+            Weights::TwoOfFour { positions, values } => return two_of_four(positions, values, output, taps, each),
+        };
+        while self.row < output.checked_div(tile.rows).unwrap_or(0) {
+            self.first += counts.map_or(across, |counts| stored(counts, self.row));
+            self.row += 1;
+        }
+        let count = counts.map_or(across, |counts| stored(counts, self.row));
+        let line = (output - self.row * tile.rows) * tile.step;
+        for i in 0..count {
+            let at = self.first + i;
+            let first = columns.map_or(i, |columns| columns.get(at)) * tile.step;
+            let weights = tiles.get(at * tile.bytes() + line..).unwrap_or_default();
+            for (i, &w) in weights.iter().take(tile.step.min(taps.saturating_sub(first))).enumerate() {
                 each(first + i, w);
             }
-        };
-        match self.weights {
-            Weights::Dense(w) => {
-                let across = taps.div_ceil(tile.step);
-                for column in 0..across {
-                    tile_at(w, output / tile.rows * across + column, column);
-                }
-            }
-            Weights::Blocks { counts, columns, tiles } => {
-                while self.row < output / tile.rows {
-                    self.first += counts[self.row] as usize;
-                    self.row += 1;
-                }
-                for at in self.first..self.first + counts[self.row] as usize {
-                    tile_at(tiles, at, columns.get(at));
-                }
-            }
-            Weights::TwoOfFour { positions, values } => {
-                let groups = taps.div_ceil(4);
-                for group in 0..groups {
-                    let four = positions[output * groups.div_ceil(2) + group / 2] >> (group % 2 * 4);
-                    for (i, position) in [four & 3, four >> 2 & 3].into_iter().enumerate() {
-                        let tap = group * 4 + position as usize;
-                        if tap < taps {
-                            each(tap, values[(output * groups + group) * 2 + i]);
-                        }
-                    }
-                }
-            }
+        }
+    }
+}
+
+/// The weights of an output of which two of four are stored.
+#[inline]
+fn two_of_four(positions: &[u8], values: &[i8], output: usize, taps: usize, each: &mut dyn FnMut(usize, i8)) {
+    let groups = taps.div_ceil(4);
+    let positions = positions.get(output * groups.div_ceil(2)..).unwrap_or_default();
+    let values = values.get(output * groups * 2..).unwrap_or_default();
+    for (i, &w) in values.iter().take(groups * 2).enumerate() {
+        let group = i / 2;
+        let four = positions.get(group / 2).map_or(0, |p| p >> (group % 2 * 4));
+        let tap = group * 4 + (four >> (i % 2 * 2) & 3) as usize;
+        if tap < taps {
+            each(tap, w);
         }
     }
 }

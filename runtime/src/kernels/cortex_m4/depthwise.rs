@@ -91,14 +91,16 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
     }
     let mut taps = Taps { list: [TapOffsets::default(); MAX_TAPS], inside: 0, all };
     // Runs follow the longer axis.
-    let along = if out_h > out_w { 0 } else { 1 };
+    let down = out_h > out_w;
+    let (along, [out_along, out_across]) = if down { (0, [out_h, out_w]) } else { (1, [out_w, out_h]) };
     let x_steps = [in_w * channels * g.stride[0], channels * g.stride[1]];
     let y_steps = [out_w * channels, channels];
-    for line in 0..g.output[1 - along] {
+    let [x_step, y_step] = if down { [x_steps[0], y_steps[0]] } else { [x_steps[1], y_steps[1]] };
+    for line in 0..out_across {
         let mut at = 0;
-        while at < g.output[along] {
+        while at < out_along {
             let pixels = run_len(g, along, at);
-            let [row, column] = if along == 0 { [at, line] } else { [line, at] };
+            let [row, column] = if down { [at, line] } else { [line, at] };
             taps.fill(g, g.valid_taps(0, row), g.valid_taps(1, column));
             let in_row = (row * g.stride[0]) as isize - g.pad[0] as isize;
             let in_column = (column * g.stride[1]) as isize - g.pad[1] as isize;
@@ -106,8 +108,8 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
                 x: (in_row * in_w as isize + in_column) * channels as isize,
                 y: (row * out_w + column) * channels,
                 pixels,
-                x_step: x_steps[along],
-                y_step: y_steps[along],
+                x_step,
+                y_step,
             };
             taps.run(l, weights, x, y, &run, 0..channels & !3);
             if !channels.is_multiple_of(4) {

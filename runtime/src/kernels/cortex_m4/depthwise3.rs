@@ -53,15 +53,17 @@ struct Outputs {
 #[inline(never)]
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
     let weights = l.weights.dense()?;
-    let [_, in_w, channels] = g.input;
+    let [in_h, in_w, channels] = g.input;
     let [out_h, out_w, out_c] = g.output;
-    let along = if out_h > out_w { 0 } else { 1 };
-    let across = 1 - along;
+    // Of height and width, that along the lines and that across them.
+    let axes = |of: [usize; 2]| if out_h > out_w { of } else { [of[1], of[0]] };
+    let ([in_along, in_across], [out_along, out_across]) = (axes([in_h, in_w]), axes([out_h, out_w]));
+    let ([stride, stride_across], [pad, pad_across]) = (axes(g.stride), axes(g.pad));
     if !g.fits(x, y)
         || out_c != channels
         || g.kernel != [3, 3]
         || g.dilation != [1, 1]
-        || g.input[across] < 3
+        || in_across < 3
         || channels < 4
         || weights.len() != 9 * channels
         || l.requant.len() != channels
@@ -69,19 +71,19 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
         return None;
     }
     let steps = |width: usize| {
-        let steps = [width * channels, channels];
-        Steps { along: steps[along], across: steps[across] }
+        let [along, across] = axes([width * channels, channels]);
+        Steps { along, across }
     };
     let (x_steps, y_steps, w_steps) = (steps(in_w), steps(out_w), steps(3));
-    let (stride, pad, length) = (g.stride[along], g.pad[along] as isize, g.input[along] as isize);
+    let (pad, length) = (pad as isize, in_along as isize);
     let most = (COLUMNS - 3).checked_div(stride)? + 1;
     let padding: Column = [widen(splat(l.zero_in))[0]; 6];
     let mut columns = [padding; COLUMNS];
     let mut whole = Filter { zero_out: l.zero_out, left_shift: l.left_shift, ..Filter::zeroed() };
     let mut edge = whole;
     let mut at = 0;
-    while at < g.output[along] {
-        let windows = most.min(g.output[along] - at);
+    while at < out_along {
+        let windows = most.min(out_along - at);
         let count = (windows - 1) * stride + 3;
         let first = (at * stride) as isize - pad;
         // Columns in the padding are the same for all lines and channels.
@@ -99,10 +101,10 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
         loop {
             whole.set(l.requant.get(channel..)?.first_chunk()?, weights.get(channel..)?, w_steps);
             let mut edge_shift = 0;
-            for line in 0..g.output[across] {
-                let start = (line * g.stride[across]) as isize - g.pad[across] as isize;
+            for line in 0..out_across {
+                let start = (line * stride_across) as isize - pad_across as isize;
                 // Three lines of the input always; taps in the padding have weights of zero there.
-                let base = start.min(g.input[across] as isize - 3).max(0);
+                let base = start.min(in_across as isize - 3).max(0);
                 let shift = base - start;
                 if shift != 0 && shift != edge_shift {
                     whole.shift(&mut edge, shift, l.zero_in);

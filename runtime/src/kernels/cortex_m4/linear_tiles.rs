@@ -48,7 +48,7 @@ pub fn linear(l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8]) -> Option<()> {
     // Less than a word is filled up with zeros, as its weights are.
     let mut word = [0; 4];
     let x = if k < 4 {
-        word.get_mut(..k)?.copy_from_slice(x);
+        word.iter_mut().zip(x).for_each(|(word, x)| *word = *x);
         &word
     } else {
         x
@@ -60,9 +60,9 @@ pub fn linear(l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8]) -> Option<()> {
     if !rest.is_empty() {
         // The last tiles have fewer outputs: the others are computed, but not stored.
         let (mut requant, mut four) = ([Requant::zeroed(); 4], [0; 4]);
-        requant.get_mut(..rest.len())?.copy_from_slice(requant_rest);
+        requant.iter_mut().zip(requant_rest).for_each(|(r, rest)| *r = *rest);
         run(l, weights_rest, &requant, x, &mut four);
-        rest.copy_from_slice(four.get(..rest.len())?);
+        rest.iter_mut().zip(four).for_each(|(y, value)| *y = value);
     }
     Some(())
 }

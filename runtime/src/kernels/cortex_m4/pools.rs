@@ -5,7 +5,7 @@ use core::arch::asm;
 use bytemuck::{cast_slice, cast_slice_mut};
 
 use super::max4;
-use crate::kernels::portable::Window;
+use crate::kernels::portable::{Window, runs_mut};
 use crate::kernels::{Geometry, Layer};
 use crate::quant;
 
@@ -15,7 +15,7 @@ const MAX_TAPS: usize = 255;
 /// Maximum over the valid taps.
 pub fn max_pool(g: &Geometry, x: &[i8], y: &mut [i8]) {
     let channels = g.output[2];
-    for (position, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
+    for (position, y) in runs_mut(y, channels).enumerate() {
         let window = Window::new(g, position);
         y.fill(i8::MIN);
         let (y, y_rest) = cast_slice_mut::<i8, u8>(y).as_chunks_mut::<4>();
@@ -42,7 +42,7 @@ pub fn avg_pool(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i
     if channels < 4 || g.kernel[0].checked_mul(g.kernel[1])? > MAX_TAPS {
         return None;
     }
-    for (position, y) in y.chunks_exact_mut(channels).enumerate() {
+    for (position, y) in runs_mut(y, channels).enumerate() {
         let window = Window::new(g, position);
         let (rows, columns) = (window.rows.clone(), window.columns.clone());
         let r = l.requant.get((rows.len() * columns.len()).checked_sub(count_base)?)?;
