@@ -28,13 +28,15 @@ impl Geometry {
     #[inline(never)]
     pub fn fits(&self, x: &[i8], y: &[i8]) -> bool {
         let product = |of: [usize; 3]| of[0].checked_mul(of[1])?.checked_mul(of[2]);
-        let reach = |axis: usize| {
-            let last = self.output[axis].checked_mul(self.stride[axis])?;
-            let extent = self.kernel[axis].checked_mul(self.dilation[axis])?;
-            let reach = last.checked_add(extent)?.checked_add(self.pad[axis])?.checked_add(self.input[axis])?;
+        let reach = |[output, stride, kernel, dilation, pad, input]: [usize; 6]| {
+            let (last, extent) = (output.checked_mul(stride)?, kernel.checked_mul(dilation)?);
+            let reach = last.checked_add(extent)?.checked_add(pad)?.checked_add(input)?;
             i32::try_from(reach).ok().map(|_| reach)
         };
-        let all = || product([reach(0)?, reach(1)?, self.input[2].max(self.output[2])]);
+        let ([out_h, out_w, out_c], [in_h, in_w, in_c]) = (self.output, self.input);
+        let ([k_h, k_w], [s_h, s_w], [d_h, d_w], [p_h, p_w]) = (self.kernel, self.stride, self.dilation, self.pad);
+        let down = || reach([out_h, s_h, k_h, d_h, p_h, in_h]);
+        let all = || product([down()?, reach([out_w, s_w, k_w, d_w, p_w, in_w])?, in_c.max(out_c)]);
         [self.kernel, self.stride, self.dilation].iter().flatten().all(|&n| n > 0)
             && all().is_some_and(|all| isize::try_from(all).is_ok())
             && !x.is_empty()
