@@ -80,8 +80,8 @@ fn conv_rows(g: &Geometry, l: &Layer, weights: &[i8], groups: usize, x: &[i8], y
         let padded = rows.len() * columns.len() < kernel_h * kernel_w;
         let (firsts, run_len) = if joined { (columns.start..columns.start + 1, columns.len()) } else { (columns, 1) };
         let run_len = run_len * group_in;
-        let outputs = y.iter_mut().zip(l.requant).zip(runs(weights, filter_len));
-        for (o, ((y, r), filter)) in outputs.enumerate() {
+        for (o, (y, r)) in y.iter_mut().zip(l.requant).enumerate() {
+            let Some(filter) = piece(weights, o * filter_len, filter_len) else { return };
             let first_channel = if groups == 1 { 0 } else { divide(o, group_out)[0] * group_in };
             let (mut acc, mut valid_weights) = (r.bias, 0i32);
             for row in rows.clone() {
@@ -316,7 +316,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Of an output position, counted row by row.
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     pub fn new(g: &Geometry, position: usize) -> Self {
         let [_, width, channels] = g.input;
         let out = divide(position, g.output[1]);
@@ -337,7 +337,7 @@ impl Window {
 }
 
 /// The taps of output row or column `out` that lie on the input.
-#[inline]
+#[cfg_attr(not(target_os = "none"), inline(always))]
 pub(super) fn taps(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
     let (start, pad, dilation) = (out * g.stride[axis], g.pad[axis], g.dilation[axis]);
     let end = div_ceil((g.input[axis] + pad).saturating_sub(start), dilation).min(g.kernel[axis]);
