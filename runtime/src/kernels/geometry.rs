@@ -27,22 +27,24 @@ impl Geometry {
     /// but the safety of pointers does not rest on that.
     #[inline(never)]
     pub fn fits(&self, x: &[i8], y: &[i8]) -> bool {
-        let product = |of: [usize; 3]| of[0].checked_mul(of[1])?.checked_mul(of[2]);
-        let reach = |[output, stride, kernel, dilation, pad, input]: [usize; 6]| {
-            let (last, extent) = (output.checked_mul(stride)?, kernel.checked_mul(dilation)?);
-            let reach = last.checked_add(extent)?.checked_add(pad)?.checked_add(input)?;
-            i32::try_from(reach).ok().map(|_| reach)
-        };
-        let ([out_h, out_w, out_c], [in_h, in_w, in_c]) = (self.output, self.input);
-        let ([k_h, k_w], [s_h, s_w], [d_h, d_w], [p_h, p_w]) = (self.kernel, self.stride, self.dilation, self.pad);
-        let down = || reach([out_h, s_h, k_h, d_h, p_h, in_h]);
-        let all = || product([down()?, reach([out_w, s_w, k_w, d_w, p_w, in_w])?, in_c.max(out_c)]);
-        [self.kernel, self.stride, self.dilation].iter().flatten().all(|&n| n > 0)
-            && all().is_some_and(|all| isize::try_from(all).is_ok())
+        // Short, as it lies in the flash of small devices: what saturates is too large at the end.
+        let mut all = self.input[2].max(self.output[2]);
+        for axis in 0..2 {
+            let last = self.output[axis].saturating_mul(self.stride[axis]);
+            let extent = self.kernel[axis].saturating_mul(self.dilation[axis]);
+            let reach = last.saturating_add(extent).saturating_add(self.pad[axis]).saturating_add(self.input[axis]);
+            if last == 0 || extent == 0 || reach > i32::MAX as usize {
+                return false;
+            }
+            all = all.saturating_mul(reach);
+        }
+        // Exact, for `all` is no smaller.
+        let len = |[h, w, c]: [usize; 3]| h.wrapping_mul(w).wrapping_mul(c);
+        all <= isize::MAX as usize
             && !x.is_empty()
             && !y.is_empty()
-            && product(self.input) == Some(x.len())
-            && product(self.output) == Some(y.len())
+            && x.len() == len(self.input)
+            && y.len() == len(self.output)
     }
 
     /// The output rows (axis 0) or columns (axis 1) whose windows lie wholly on the input.
