@@ -39,6 +39,19 @@ pub fn check_folder(path: &Path) -> Result<()> {
     Err(Error::new("cannot be written: there is no such folder").at(path).help("check the path, or make the folder"))
 }
 
+/// Refuses to write over a file that is read: the network that somebody trained, the data, a key.
+///
+/// # Errors
+/// Names the file.
+pub fn keep(inputs: &[&Path], output: &Path) -> Result<()> {
+    // Links and other spellings of a path lead to one file.
+    let Ok(place) = output.canonicalize() else { return Ok(()) };
+    if inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == place)) {
+        return Err(Error::new("is an input, and would be lost").at(output).help("choose another name for the output"));
+    }
+    Ok(())
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -63,6 +76,17 @@ mod tests {
             let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode();
             assert_eq!(mode(&path), mode(&plain), "as the umask has it");
         }
+    }
+
+    #[test]
+    fn inputs_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (input, other) = (dir.path().join("model.onnx"), dir.path().join("model.keel"));
+        assert!(keep(&[&input], &input).is_ok(), "there is none");
+        write(&input, b"x").unwrap();
+        let spelled = dir.path().join(".").join("model.onnx");
+        assert!(keep(&[&other, &spelled], &input).unwrap_err().to_string().contains("model.onnx"));
+        assert!(keep(&[&input], &other).is_ok());
     }
 
     #[test]

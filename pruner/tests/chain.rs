@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Desk, SHORT};
+use evenkeel::aligned::AlignedBytes;
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::repair;
 use serde_json::Value;
@@ -110,6 +111,8 @@ fn float_files_say_what_the_network_says_without_data() {
     desk.refused("verify f16.keel --data set.npz", &[]);
     desk.refused("export f16.keel --to c -o code", &["a model in f16"]);
     desk.refused("compile model.onnx --dtype f32 --data set.npz -o no.keel", &["leave --data"]);
+    desk.refused("compile model.onnx --dtype f32 --form blocks -o no.keel", &["--form"]);
+    desk.refused("bench f16.keel --portable", &["--portable"]);
 }
 
 #[test]
@@ -168,9 +171,8 @@ fn a_changed_weight_breaks_the_certificate_or_changes_no_result() {
 
 /// Where in the file the weights of each operator that has some are.
 fn weights(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
-    let mut words = vec![0u64; bytes.len().div_ceil(8)];
-    let aligned = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()];
-    aligned.copy_from_slice(bytes);
+    let file = AlignedBytes::new(bytes);
+    let aligned = file.bytes();
     let model = Model::from_bytes(aligned).expect("the file that was made");
     let spans = model
         .ops()
@@ -234,7 +236,9 @@ fn a_signed_file_is_trusted_and_a_changed_one_is_not() {
     desk.refused("verify model.keel --key release.key.pub", &["model.keel", "not signed"]);
     desk.refused("verify signed.keel --key other.key.pub", &["signed.keel", "another key"]);
     desk.refused("sign model.keel --key model.onnx -o x.keel", &["model.onnx"]);
-    // The secret key is not the public one.
+    // A key is not an output, and the secret key is not the public one.
+    desk.refused("sign model.keel --key release.key -o release.key", &["release.key", "input", "help: "]);
+    desk.refused("sign model.keel --key release.key.pub -o x.keel", &["release.key.pub", "public key", "help: "]);
     desk.refused("verify signed.keel --key release.key", &["another key"]);
     let mut changed = desk.read("signed.keel");
     let last = changed.len() - 97;

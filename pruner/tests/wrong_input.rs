@@ -36,6 +36,38 @@ fn files_that_are_not_there() {
 }
 
 #[test]
+fn inputs_are_not_written_over() {
+    let desk = Desk::with_network();
+    let network = desk.read("model.onnx");
+    desk.refused("compile model.onnx --data set.npz -o ./model.onnx", &["model.onnx", "input", "help: "]);
+    desk.refused("compile model.onnx --data set.npz -o set.npz", &["set.npz", "input", "help: "]);
+    desk.refused(
+        &format!("prune model.onnx --data set.npz --contract contract.toml -o contract.toml {SHORT}"),
+        &["contract.toml", "input", "help: "],
+    );
+    // The pruned network goes beside the file.
+    desk.write("small.pruned.onnx", &network);
+    desk.refused(
+        &format!("prune small.pruned.onnx --data set.npz --contract contract.toml -o small.keel {SHORT}"),
+        &["small.pruned.onnx", "input", "help: "],
+    );
+    assert!(desk.read("model.onnx") == network && desk.read("small.pruned.onnx") == network);
+}
+
+#[test]
+fn files_for_other_targets() {
+    let desk = Desk::with_network();
+    desk.run("compile model.onnx --data set.npz --target cortex-m55 -o small.keel");
+    let way_out = &["small.keel", "cortex-m55", "help: ", "evenkeel repack"];
+    for target in ["host", "cortex-m4", "aarch64"] {
+        desk.refused(&format!("bench small.keel --target {target}"), way_out);
+    }
+    desk.run("bench small.keel --portable");
+    desk.refused("bench small.keel --portable --no-i8mm", &["--no-i8mm", "--target aarch64"]);
+    desk.refused("run small.keel --input set.npz --rows 0", &["--rows"]);
+}
+
+#[test]
 fn files_that_are_something_else() {
     let desk = Desk::with_network();
     desk.run("compile model.onnx --data set.npz -o small.keel");

@@ -21,12 +21,11 @@ impl MappedFile {
     /// # Errors
     /// When the file cannot be opened or mapped, or is empty.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
         let file = File::open(path)?;
         let meta = file.metadata()?;
         if !meta.is_file() || meta.len() == 0 {
-            let what = if meta.is_file() { "is empty" } else { "is not a file" };
-            return Err(Error::new(ErrorKind::InvalidData, std::format!("{} {what}", path.display())));
+            let what = if meta.is_file() { "the file is empty" } else { "it is not a file" };
+            return Err(Error::new(ErrorKind::InvalidData, what));
         }
         // SAFETY: the map is private to this process and read-only. The one thing that the compiler cannot
         // see is another process that writes to or truncates the same file in the meantime: the bytes of

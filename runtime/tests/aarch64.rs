@@ -156,9 +156,16 @@ fn case(depthwise: bool, widths: impl Strategy<Value = usize>) -> impl Strategy<
                 pack(&weights, taps, Packing::Sdot, op::CONV, form)?
             };
             let count = outputs.max(g.kernel[0] * g.kernel[1] + 1);
+            // Numbers as networks have them, or any at all: sums and products then wrap.
+            let any = random.bits() % 4 == 0;
+            let mut word = || random.bits() as i32;
+            let mut one = |any| match any {
+                true => Requant { bias: word(), mul: word() },
+                false => Requant { bias: (word() % 128) * 64, mul: (word() % 128 + 129) << 18 },
+            };
+            let requant = (0..count).map(|_| one(any)).collect();
             let mut int = || random.bits() as i8 as i32;
-            let requant = (0..count).map(|_| Requant { bias: int() * 64, mul: (int() + 129) << 18 }).collect();
-            let (left_shift, clamp) = (int() as u32 % 3, (int() as i8, int() as i8));
+            let (left_shift, clamp) = (int() as u32 % if any { 16 } else { 3 }, (int() as i8, int() as i8));
             let zeros = (int() as i8, int() as i8);
             let mut x = random.values(g.input.iter().product());
             if let Kind::Lowest = kind {

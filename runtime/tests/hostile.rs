@@ -124,6 +124,46 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 1000 },
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    /// All numbers of requantisation and sums replaced by any that may be: sums and products wrap, and every kernel
+    /// set wraps alike.
+    #[test]
+    fn random_numbers(seed in any::<u64>(), packing in prop::sample::select(&Packing::ALL[..])) {
+        let mut spec = random(packing, seed);
+        any_numbers(&mut spec, seed);
+        prop_assert!(load_and_run(&spec.to_bytes()).is_ok());
+    }
+}
+
+fn any_numbers(spec: &mut FileSpec, seed: u64) {
+    let mut state = seed | 1;
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as u32 as i32
+    };
+    for op in &mut spec.ops {
+        for bytes in spec.data[op.requant as usize..][..op.requant_len as usize * 8].chunks_mut(4) {
+            bytes.copy_from_slice(&word().to_le_bytes());
+        }
+        op.left_shift = word() as u8 % 16;
+        op.add_mul = [word(), word()].map(|m| m >> (op.left_shift * 2));
+        (op.add_bias, op.add_shift) = (word(), word() as u16 % 31);
+        let bounds = [word() as i8, word() as i8];
+        (op.lo, op.hi) = (bounds[0].min(bounds[1]), bounds[0].max(bounds[1]));
+        if op.flags & flag::FUSED_ADD != 0 {
+            op.mid = [word() as i8, op.lo, op.hi, 0];
+        }
+    }
+}
+
 fn word() -> impl Strategy<Value = u32> {
     prop_oneof![
         any::<u32>(),

@@ -80,3 +80,42 @@ fn weights_that_lack_the_chosen_form_are_an_error() {
     assert!(matches!(error, Error::Op { op: 0, .. }), "{error}");
     assert_eq!(repacked(b"KEEL", Packing::Dsp, Form::Dense), Err(Error::TooShort { len: 4 }));
 }
+
+#[test]
+fn two_weights_at_one_place_are_added_or_an_error() {
+    let two_of_four = repacked(&sparse().to_bytes(), Packing::Portable, Form::Dense).expect("repacked");
+    let two_of_four = repack(Buffer::new(&two_of_four).bytes(), Packing::Portable, |op, _| match op.code_name() {
+        "Conv" => Form::TwoOfFour,
+        _ => Form::Dense,
+    });
+    let file = Buffer::new(&two_of_four.expect("repacked"));
+    let mut spec = FileSpec::from(&Model::from_bytes(file.bytes()).expect("a model"));
+    let (weights, index) = (spec.ops[0].weights as usize, spec.ops[0].index as usize);
+    // Both weights of the first group at its third tap.
+    spec.data[index] = spec.data[index] & 0xf0 | 0b1010;
+    spec.data[weights..weights + 2].copy_from_slice(&[100, -60i8 as u8]);
+    let file = spec.to_bytes();
+    for packing in Packing::ALL {
+        let other = repacked(&file, packing, Form::Dense).expect("repacked");
+        assert_eq!(outputs(&other), outputs(&file), "{packing:?}");
+    }
+    spec.data[weights + 1] = 28;
+    let error = repacked(&spec.to_bytes(), Packing::Dsp, Form::Dense).expect_err("a weight of 128");
+    assert!(matches!(error, Error::Op { op: 0, .. }), "{error}");
+}
+
+#[test]
+fn places_that_nothing_reads_are_left_behind() {
+    let mut spec = sparse();
+    // A file with more data than its networks need, and operators without weights that point there.
+    let end = spec.data.len() as u32;
+    spec.data.resize(spec.data.len() + 4096, 1);
+    for op in spec.ops.iter_mut().filter(|op| op.weights_len == 0) {
+        (op.weights, op.index, op.index_len) = (end, end + 4000, 8);
+        if op.requant_len == 0 {
+            op.requant = end + 64;
+        }
+    }
+    let file = spec.to_bytes();
+    assert_eq!(outputs(&repacked(&file, Packing::Vnni, Form::Dense).expect("repacked")), outputs(&file));
+}

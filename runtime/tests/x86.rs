@@ -23,8 +23,16 @@ impl Bytes {
         (0..len).map(|_| self.next()).collect()
     }
 
-    fn requant(&mut self, len: usize) -> Vec<Requant> {
-        let mut one = || Requant { bias: self.next() as i32 * 64, mul: (self.next() as i32 + 129) << 17 };
+    fn word(&mut self) -> i32 {
+        i32::from_le_bytes([0; 4].map(|_| self.next() as u8))
+    }
+
+    /// Numbers as networks have them, or any at all: sums and products then wrap.
+    fn requant(&mut self, len: usize, any: bool) -> Vec<Requant> {
+        let mut one = || match any {
+            true => Requant { bias: self.word(), mul: self.word() },
+            false => Requant { bias: self.next() as i32 * 64, mul: (self.next() as i32 + 129) << 17 },
+        };
         (0..len).map(|_| one()).collect()
     }
 }
@@ -45,11 +53,12 @@ impl Case {
     fn new(g: Geometry, seed: u64) -> Self {
         let mut bytes = Bytes(seed | 1);
         let taps = g.kernel[0] * g.kernel[1];
-        let requant = bytes.requant(g.output[2].max(taps + 1));
+        let any = bytes.next() < -64;
+        let requant = bytes.requant(g.output[2].max(taps + 1), any);
         let (a, b) = (bytes.next() as i32, bytes.next() as i32);
         // Half of the time the whole range, as without an activation.
         let clamp = if bytes.next() < 0 { (-128, 127) } else { (a.min(b), a.max(b)) };
-        let left_shift = if bytes.next() < 0 { 0 } else { bytes.next() as u32 % 4 };
+        let left_shift = if bytes.next() < 0 { 0 } else { bytes.next() as u32 % if any { 16 } else { 4 } };
         let zeros = (bytes.next(), bytes.next());
         let x = bytes.vec(g.input.iter().product());
         Case { g, requant, left_shift, zeros, clamp, x, seed: bytes.0 }

@@ -3,6 +3,7 @@
 //! The tests of this package go across crates. Those of the `evenkeel` command are in `pruner/tests`, because cargo
 //! builds a binary only for the tests of its own package.
 
+use evenkeel::aligned::AlignedBytes;
 use evenkeel::data::{self, Normaliser};
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::graph::Graph;
@@ -95,20 +96,13 @@ impl Network {
     }
 }
 
-/// The bytes of a file at an address as sessions want it; cast it to bytes and cut it to the file's length.
-pub fn aligned(file: &[u8]) -> Vec<u64> {
-    let mut words = vec![0u64; file.len().div_ceil(8)];
-    bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..file.len()].copy_from_slice(file);
-    words
-}
-
 /// Outputs of a file for int8 inputs, one after another, by the kernels that define what is right.
 ///
 /// # Errors
 /// When the bytes are no file.
 pub fn host(file: &[u8], inputs: &[i8]) -> Result<Vec<i8>> {
-    let words = aligned(file);
-    let model = Model::from_bytes(&bytemuck::cast_slice(&words)[..file.len()]).map_err(Error::new)?;
+    let file = AlignedBytes::new(file);
+    let model = Model::from_bytes(file.bytes()).map_err(Error::new)?;
     let mut arena = chain::arena(&model);
     let mut session = Session::<Portable>::with_kernels(&model, bytemuck::cast_slice_mut(&mut arena))
         .context("cannot start a session")?;

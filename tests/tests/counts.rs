@@ -6,7 +6,9 @@
 use evenkeel::chain::load_quantised;
 use evenkeel::contract::InputNorm;
 use evenkeel::error::{Error, Result};
-use evenkeel::lower::{Extras, lower};
+use evenkeel::lower::{Extras, Forms, lower_as};
+use evenkeel::prune::blocks::Pattern;
+use evenkeel::prune::blocks::quantised::zero_blocks;
 use evenkeel_tests::{BOARDS, host, on_device, shared_dir};
 use serde_json::Value;
 
@@ -23,14 +25,20 @@ fn no_network_takes_more_instructions_than_its_budget() -> Result<()> {
         let q = load_quantised(&path, &InputNorm::default())?.ok_or_else(|| Error::new("not quantised").at(&path))?;
         let inputs: Vec<i8> = (0..q.nodes[0].shape.len()).map(|i| (i * 37 % 251) as u8 as i8).collect();
         for (board, target) in BOARDS {
-            let lowered = lower(&q, &Extras::default(), target)?;
-            let Some(outcome) = on_device(board, &lowered.bytes, &inputs)? else { continue };
-            assert_eq!(outcome.outputs, host(&lowered.bytes, &inputs)?, "{name} on {target}");
-            let limit = budget[name][target.name()]["dense"].as_u64();
-            let limit = limit.ok_or_else(|| Error::new(format!("benches/budget.json has no {name} on {target}")))?;
-            let count = outcome.total_instructions;
-            println!("{name} on {target}: {count} of {limit}");
-            assert!(count as f64 <= limit as f64 * ROOM, "{name} on {target}: {count} instructions, budget {limit}");
+            let mut half = q.clone();
+            zero_blocks(&mut half, Pattern::Share(0.5), target)?;
+            for (form, q) in [("dense", &q), ("half_of_blocks", &half)] {
+                let forms = if form == "dense" { Forms::Dense } else { Forms::Auto };
+                let lowered = lower_as(q, &Extras::default(), target, forms)?;
+                let what = format!("{name} on {target}, {form}");
+                let Some(outcome) = on_device(board, &lowered.bytes, &inputs)? else { continue };
+                assert_eq!(outcome.outputs, host(&lowered.bytes, &inputs)?, "{what}");
+                let limit = budget[name][target.name()][form].as_u64();
+                let limit = limit.ok_or_else(|| Error::new(format!("benches/budget.json has no {what}")))?;
+                let count = outcome.total_instructions;
+                println!("{what}: {count} of {limit}");
+                assert!(count as f64 <= limit as f64 * ROOM, "{what}: {count} instructions, budget {limit}");
+            }
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! The programs of `examples/`: they give this machine's bytes, and the Rust firmware is small and links no way to panic.
 
+use evenkeel::aligned::AlignedBytes;
 use evenkeel_runtime::kernels::Portable;
 use evenkeel_runtime::preprocess::quantise_input;
 use evenkeel_runtime::{Model, Session};
-use evenkeel_tests::aligned;
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,8 +35,8 @@ fn values(count: usize, time: usize) -> Vec<f32> {
 /// The lines that the examples should say, from this machine's portable kernels.
 fn expected(dir: &Path) -> Vec<String> {
     let bytes = std::fs::read(dir.join("model.keel")).expect("the model");
-    let words = aligned(&bytes);
-    let model = Model::from_bytes(&bytemuck::cast_slice(&words)[..bytes.len()]).expect("a model");
+    let file = AlignedBytes::new(&bytes);
+    let model = Model::from_bytes(file.bytes()).expect("a model");
     let mut arena = vec![0u64; model.arena_len().div_ceil(8)];
     let mut session = Session::<Portable>::with_kernels(&model, bytemuck::cast_slice_mut(&mut arena)).expect("arena");
     let line = |time| {
@@ -83,8 +83,8 @@ fn the_firmwares_give_this_machines_bytes() {
 fn the_host_program_gives_this_machines_bytes() {
     let Some(dir) = built() else { return };
     let bytes = std::fs::read(dir.join("host.keel")).expect("the model");
-    let words = aligned(&bytes);
-    let model = Model::from_bytes(&bytemuck::cast_slice(&words)[..bytes.len()]).expect("a model");
+    let file = AlignedBytes::new(&bytes);
+    let model = Model::from_bytes(file.bytes()).expect("a model");
     let raw: Vec<f32> = (0..WINDOWS).flat_map(|time| values(model.input().elements(), time)).collect();
     let input = std::env::temp_dir().join(format!("evenkeel-values-{}.f32", std::process::id()));
     std::fs::write(&input, bytemuck::cast_slice(&raw)).expect("a file");

@@ -1,15 +1,16 @@
 //! The cost model before pruning against counts of the emulator afterwards.
 
+use evenkeel::aligned::AlignedBytes;
 use evenkeel::error::{Error, Result};
 use evenkeel::lower::forecast::{Forecast, of_network};
 use evenkeel::lower::{Extras, Target, lower};
 use evenkeel::prune::blocks::Pattern;
 use evenkeel::prune::blocks::quantised::zero_blocks;
 use evenkeel::quant::{QGraph, quantise_input};
-use evenkeel_emulator::{Board, Error as DeviceError, Job};
+use evenkeel_emulator::Board;
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::{encoding, flag};
-use evenkeel_tests::{BOARDS, MLPERF_TINY, Network, shared_dir};
+use evenkeel_tests::{BOARDS, MLPERF_TINY, Network, on_device, shared_dir};
 
 /// What the predictions of a network's layers may be off together.
 const OF_NETWORK: f64 = 0.1;
@@ -17,35 +18,16 @@ const OF_NETWORK: f64 = 0.1;
 const OF_LAYER: f64 = 0.25;
 const SMALL: u64 = 3000;
 
-/// Instructions of the file's operators on an emulated board; `None`, and a plain line, where there is none.
-fn counts(board: Board, file: &[u8], input: &[i8]) -> Result<Option<Vec<u64>>> {
-    let Some(firmware) = board.find_firmware() else {
-        println!("skipped: no firmware; build it with `cargo xtask firmware`");
-        return Ok(None);
-    };
-    let job =
-        Job { board, firmware: &firmware, model: file, inputs: input, labels: None, groups: None, portable: false };
-    match evenkeel_emulator::run(&job) {
-        Err(e @ (DeviceError::NoQemu | DeviceError::NoFirmware(_))) => {
-            println!("skipped: {e}");
-            Ok(None)
-        }
-        outcome => Ok(Some(outcome.map_err(Error::new)?.layers)),
-    }
-}
-
 /// Predicted and counted instructions of each layer that the model knows, by name. `false` where nothing could be
 /// counted.
 fn compare(name: &str, q: &QGraph, input: &[i8], (board, target): (Board, Target)) -> Result<bool> {
     let lowered = lower(q, &Extras::default(), target)?;
-    let Some(counted) = counts(board, &lowered.bytes, input)? else { return Ok(false) };
-    let mut words = vec![0u64; lowered.bytes.len().div_ceil(8)];
-    let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..lowered.bytes.len()];
-    bytes.copy_from_slice(&lowered.bytes);
-    let model = Model::from_bytes(bytes).map_err(Error::new)?;
+    let Some(outcome) = on_device(board, &lowered.bytes, input)? else { return Ok(false) };
+    let file = AlignedBytes::new(&lowered.bytes);
+    let model = Model::from_bytes(file.bytes()).map_err(Error::new)?;
     let forecasts = of_network(q, target);
     let mut sums = (0.0, 0.0);
-    for (i, (op, &counted)) in model.ops().iter().zip(&counted).enumerate() {
+    for (i, (op, &counted)) in model.ops().iter().zip(&outcome.layers).enumerate() {
         let of = |f: &&Forecast| f.name == model.name(op.name) && f.op == op.code_name();
         // A sum that is computed with a convolution is not in the model.
         let Some(f) = forecasts.iter().find(of).filter(|_| !op.has(flag::FUSED_ADD)) else { continue };

@@ -3,7 +3,7 @@
 
 use crate::networks::{self, BYTES, MODELS, reference};
 use crate::sh::{Result, cmd, output, shared, target};
-use crate::{aarch64, firmware, peers, setup};
+use crate::{aarch64, examples, firmware, peers, setup};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -110,7 +110,9 @@ pub fn bench(flags: &[String]) -> Result<()> {
         println!("\n## Time on this host\n");
         peers::peers(7)?;
     }
-    Ok(())
+    // Last: it builds the command anew, as tests have it.
+    println!("\n## Code of a minimal firmware\n");
+    examples::examples()
 }
 
 /// Counts per network, in the order of [`WAYS`].

@@ -3,7 +3,7 @@
 use crate::c_library::{self, BOARD, HOST};
 use crate::setup;
 use crate::sh::{Result, cmd, root, run, target};
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, ObjectSymbol};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -43,17 +43,33 @@ pub fn examples() -> Result<()> {
         run(&mut qemu)?;
     }
     let (whole, model) = (flash(&dir.join("rust-firmware.elf"))?, length(&dir.join("model.keel"))?);
-    println!("rust-firmware: {} bytes of flash without its model of {model} bytes", whole.saturating_sub(model));
+    let without = whole.saturating_sub(model);
+    println!("rust-firmware: {without} bytes of flash without its model of {model} bytes");
+    println!("of these, kernels: {} bytes", kernels(&dir.join("rust-firmware.elf"))?);
     Ok(())
 }
 
 /// Bytes of flash that a firmware takes.
 fn flash(elf: &Path) -> Result<u64> {
+    with_object(elf, |file| {
+        let size = |name| file.section_by_name(name).map_or(0, |section| section.size());
+        [".vector_table", ".text", ".rodata"].into_iter().map(size).sum()
+    })
+}
+
+/// Bytes of the functions of the runtime's kernels; what is inlined elsewhere does not count.
+fn kernels(elf: &Path) -> Result<u64> {
+    with_object(elf, |file| {
+        let named =
+            |s: &object::Symbol| s.name().is_ok_and(|n| n.contains("evenkeel_runtime") && n.contains("kernels"));
+        file.symbols().filter(|s| s.kind() == object::SymbolKind::Text && named(s)).map(|s| s.size()).sum()
+    })
+}
+
+fn with_object(elf: &Path, size: impl FnOnce(&object::File) -> u64) -> Result<u64> {
     let wrong = |e: &dyn Display| format!("{}: {e}", elf.display());
     let bytes = std::fs::read(elf).map_err(|e| wrong(&e))?;
-    let file = object::File::parse(&*bytes).map_err(|e| wrong(&e))?;
-    let size = |name| file.section_by_name(name).map_or(0, |section| section.size());
-    Ok([".vector_table", ".text", ".rodata"].into_iter().map(size).sum())
+    Ok(size(&object::File::parse(&*bytes).map_err(|e| wrong(&e))?))
 }
 
 fn length(file: &Path) -> Result<u64> {

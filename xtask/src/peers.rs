@@ -42,6 +42,8 @@ pub struct Row {
     pub network: &'static str,
     /// Evenkeel in int8.
     pub evenkeel: Contender,
+    /// The same with half of the blocks of weights zero: faster, and less accurate unless it is trained so.
+    pub half: Contender,
     /// The peers, in the order of [`PEERS`], int8 before f32.
     pub peers: Vec<Contender>,
     /// Bytes of the int8 file by format.
@@ -82,9 +84,10 @@ pub fn rows(rounds: u64) -> Result<Vec<Row>> {
     let mut workers = setup::workers(&python);
     let mut rows = Vec::new();
     for network in networks::all() {
-        let keel = evenkeel::compile(&program, &shared, &dir, network);
+        let keel = evenkeel::compile(&program, &shared, &dir, network, &[]);
+        let half = evenkeel::compile(&program, &shared, &dir, network, &["--blocks", "50%"]);
         eprintln!("measuring {network}");
-        rows.push(measure(network, &files, &program, keel, &mut workers, rounds.max(1)));
+        rows.push(measure(network, &files, &program, [keel, half], &mut workers, rounds.max(1)));
     }
     Ok(rows)
 }
@@ -128,7 +131,7 @@ fn measure(
     network: &'static str,
     files: &files::Files,
     program: &std::path::Path,
-    keel: Result<std::path::PathBuf>,
+    [keel, half]: [Result<std::path::PathBuf>; 2],
     workers: &mut BTreeMap<&'static str, Result<Worker>>,
     rounds: u64,
 ) -> Row {
@@ -140,7 +143,7 @@ fn measure(
             .collect();
     bytes.extend(keel.as_ref().ok().and_then(|k| k.metadata().ok()).map(|m| ("keel", m.len())));
 
-    let mut own = Turns::new(keel.as_ref().err().cloned());
+    let mut own = [&keel, &half].map(|file| Turns::new(file.as_ref().err().cloned()));
     let mut turns: Vec<_> = PEERS
         .iter()
         .flat_map(|&(peer, format)| DTYPES.iter().map(move |&dtype| (peer, dtype, format)))
@@ -150,8 +153,10 @@ fn measure(
         })
         .collect();
     for round in 0..rounds {
-        if let (None, Ok(keel)) = (&own.absent, &keel) {
-            own.add(evenkeel::turn(program, keel));
+        for (own, file) in own.iter_mut().zip([&keel, &half]) {
+            if let (None, Ok(file)) = (&own.absent, file) {
+                own.add(evenkeel::turn(program, file));
+            }
         }
         // Another one begins each round, so that nobody always follows the same neighbour.
         let n = turns.len();
@@ -166,9 +171,11 @@ fn measure(
             }
         }
     }
+    let [whole, half] = own.map(|turns| turns.finish("Evenkeel", "int8", None));
     Row {
         network,
-        evenkeel: own.finish("Evenkeel", "int8", None),
+        evenkeel: whole,
+        half,
         peers: turns.into_iter().map(|(peer, dtype, _, expected, t)| t.finish(peer, dtype, expected)).collect(),
         bytes,
     }
@@ -211,8 +218,8 @@ mod tests {
         let mut turns = Turns::new(None);
         turns.add(Ok((1.0, 2.0, None)));
         let there = turns.finish("tract", "int8", None);
-        let evenkeel = Turns::new(None).finish("Evenkeel", "int8", None);
-        let row = Row { network: "kws", evenkeel, peers: vec![absent, there], bytes: BTreeMap::new() };
+        let [evenkeel, half] = [(); 2].map(|()| Turns::new(None).finish("Evenkeel", "int8", None));
+        let row = Row { network: "kws", evenkeel, half, peers: vec![absent, there], bytes: BTreeMap::new() };
         assert_eq!(row.fastest().map(|f| f.0.name), Some("tract"));
     }
 }

@@ -56,17 +56,13 @@ impl Bench {
     pub fn run(&self) -> Result<()> {
         let file = MappedFile::open(&self.model).at(&self.model)?;
         let model = chain::open(file.bytes(), &self.model)?;
+        self.check(&model)?;
         let mut out = match (self.target, self.target.board()) {
             (Target::Host, _) if model.dtype().is_float() => {
                 let random = |rng: &mut ChaCha8Rng| rng.random_range(-1.0..1.0);
                 host::float(&model, &self.inputs(&model, random, normalise_input)?)?
             }
             (Target::Host, _) => host::int8(&model, &self.int8_inputs(&model)?, self.portable)?,
-            _ if model.dtype().is_float() => {
-                return Err(Error::new("the programs for emulated devices run int8 models only")
-                    .at(&self.model)
-                    .help("use --target host"));
-            }
             (_, Some(board)) => self.emulated(board, &model, file.bytes(), &self.int8_inputs(&model)?)?,
             (_, None) => self.counted(&model, file.bytes(), &self.int8_inputs(&model)?)?,
         };
@@ -74,6 +70,25 @@ impl Bench {
         out["bytes"] = json!(model.file_len());
         out["file"] = json!(self.model);
         if self.json { print_json(&out) } else { table(&out) }
+    }
+
+    /// What can be seen to be wrong before anything runs.
+    fn check(&self, model: &Model) -> Result<()> {
+        if (self.no_i8mm || self.no_dotprod) && self.target != Target::Aarch64 {
+            return Err(Error::new("--no-i8mm and --no-dotprod are for an emulated AArch64 core")
+                .help("add --target aarch64, or leave them out"));
+        }
+        match (model.dtype().is_float(), self.portable) {
+            (true, _) if self.target != Target::Host => {
+                Err(Error::new("the programs for emulated devices run int8 models only")
+                    .at(&self.model)
+                    .help("use --target host"))
+            }
+            (true, true) => Err(Error::new("float models have one set of kernels").help("leave --portable out")),
+            // The portable kernels run every packing.
+            (true, false) | (false, true) => Ok(()),
+            (false, false) => self.target.check(model, &self.model),
+        }
     }
 
     fn int8_inputs(&self, model: &Model) -> Result<Vec<i8>> {

@@ -79,6 +79,11 @@ impl From<Numbers> for Dtype {
 
 impl Compile {
     pub fn run(&self) -> Result<()> {
+        files::check_folder(&self.output)?;
+        files::keep(&[&self.model], &self.output)?;
+        if let Some(data) = &self.data {
+            files::keep(&[data], &self.output)?;
+        }
         let input = self.input.apply(&InputNorm::default())?;
         let lowered = self.lowered(&input)?;
         files::write(&self.output, &lowered.bytes)?;
@@ -101,9 +106,10 @@ impl Compile {
     fn lowered(&self, input: &InputNorm) -> Result<Lowered> {
         let dtype = self.dtype.into();
         if dtype != Dtype::Int8 {
-            if self.data.is_some() || self.blocks.is_some() {
+            let packed = self.blocks.is_some() || !matches!(self.form, Forms::Auto | Forms::Dense);
+            if self.data.is_some() || packed {
                 return Err(Error::new("a float model is not calibrated, and has all of its weights stored")
-                    .help("leave --data and --blocks out"));
+                    .help("leave --data, --blocks and --form out"));
             }
             let graph = chain::load_network(&self.model)?;
             return lower_float(&graph, &chain::input_channels(input), &Extras::default(), self.target, dtype)

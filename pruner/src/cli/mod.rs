@@ -33,11 +33,13 @@ mod verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evenkeel::contract::InputNorm;
 use evenkeel::error::{Error, Result};
+use evenkeel::lower;
 use evenkeel_emulator::Board;
 use evenkeel_runtime::Model;
-use evenkeel_runtime::format::{CertificateGroup, FloorRecord, verdict_name};
+use evenkeel_runtime::format::{CertificateGroup, FloorRecord, Packing, verdict_name};
+use evenkeel_runtime::kernels::{Kernels, Native};
 use evenkeel_runtime::monitor::ONE_Q26;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Makes trained networks smaller under a fairness contract.
@@ -140,6 +142,28 @@ impl Target {
             Target::CortexM4 => Some(Board::Mps2An386),
             Target::CortexM55 => Some(Board::Mps3An547),
         }
+    }
+
+    /// An error where its kernels do not run the weights of a model as they lie: the portable ones run all.
+    fn check(self, model: &Model, path: &Path) -> Result<()> {
+        let runs: &[Packing] = match self {
+            Target::Host => Native::PACKINGS,
+            Target::CortexM4 => &[Packing::Portable, Packing::Dsp],
+            Target::CortexM55 => &[Packing::Portable, Packing::Mve],
+            Target::Aarch64 => &[Packing::Portable, Packing::Sdot],
+        };
+        let packing = model.packing();
+        if runs.contains(&packing) {
+            return Ok(());
+        }
+        let name = |packing: Packing| {
+            lower::Target::ALL.into_iter().find(|t| t.packing() == packing).map_or(packing.name(), lower::Target::name)
+        };
+        // The last is the one that they are made for.
+        let own = name(runs.last().copied().unwrap_or(Packing::Portable));
+        Err(Error::new(format!("weights packed for {} do not run on {own}", name(packing)))
+            .at(path)
+            .help(format!("make a file that does with `evenkeel repack --target {own}`")))
     }
 }
 

@@ -92,6 +92,9 @@ impl Simulate {
     fn run(&self) -> Result<()> {
         let file = MappedFile::open(&self.model).at(&self.model)?;
         let model = chain::open(file.bytes(), &self.model)?;
+        if self.target != Target::Host {
+            self.target.check(&model, &self.model)?;
+        }
         let stream = self.stream(&model)?;
         let (states, total) = host(&model, &stream)?;
         let log = match (self.target, self.target.board()) {

@@ -112,6 +112,10 @@ impl Prune {
                 .help("the verdict is made on rows that nothing else has seen: put some people into `test`"));
         }
         files::check_folder(&self.output)?;
+        let onnx = self.output.with_extension("pruned.onnx");
+        for output in [&self.output, &onnx] {
+            files::keep(&[&self.model, &self.data, &self.contract], output)?;
+        }
         let stop = Stop::on_ctrl_c()?;
         let norm = chain::input_channels(&contract.input);
         let extras = certify::blank(&contract, &p.select_groups)?;
@@ -120,7 +124,6 @@ impl Prune {
         let selection = Split { set: &p.select, groups: &p.select_groups };
         let outcome =
             prune(&dense, train, selection, &contract, &options, &frame, &stop).map_err(|e| e.at(&self.model))?;
-        let onnx = self.output.with_extension("pruned.onnx");
         onnx::save(&outcome.graph, &onnx)?;
         if outcome.stopped {
             let macs = thousands(outcome.cost.1.macs);

@@ -35,6 +35,14 @@ impl Repack {
     pub fn run(&self) -> Result<()> {
         let file = MappedFile::open(&self.model).map_err(|e| Error::new(e).at(&self.model))?;
         let model = chain::open(file.bytes(), &self.model)?;
+        if model.dtype().is_float() {
+            return Err(Error::new(format!(
+                "the model computes in {}, and is packed for no target",
+                model.dtype().name()
+            ))
+            .at(&self.model)
+            .help("use it as it is: every target takes it"));
+        }
         let form = |op: &OpRecord, density: f64| match layer(&model, op) {
             Some(layer) if pays(self.target, &layer, density) => Form::Blocks,
             _ => Form::Dense,

@@ -23,6 +23,7 @@ impl Report {
     pub fn run(&self) -> Result<()> {
         let r = read(&self.report)?;
         if let Some(out) = &self.output {
+            files::keep(&[&self.report], out)?;
             files::write(out, report::html(&r)?.as_bytes())?;
         }
         if self.json {

@@ -2,6 +2,7 @@
 
 use super::print_json;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use evenkeel::chain;
 use evenkeel::data;
 use evenkeel::error::{Context, Result};
@@ -22,7 +23,7 @@ pub struct Run {
     #[arg(long, default_value = "x")]
     array: String,
     /// Only the first rows
-    #[arg(long)]
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     rows: Option<usize>,
     /// Print JSON
     #[arg(long)]

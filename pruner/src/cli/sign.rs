@@ -2,6 +2,7 @@
 
 use super::{key, thousands};
 use clap::Args;
+use evenkeel::chain;
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::files;
 use evenkeel_runtime::cast::MappedFile;
@@ -27,9 +28,14 @@ pub struct Sign {
 
 impl Sign {
     pub fn run(&self) -> Result<()> {
+        if self.key.extension().is_some_and(|e| e == "pub") {
+            return Err(Error::new("is a public key").at(&self.key).help("sign with the secret one, without .pub"));
+        }
         let secret = key::read(&self.key)?;
         files::check_folder(&self.output)?;
+        files::keep(&[&self.key], &self.output)?;
         let file = MappedFile::open(&self.model).at(&self.model)?;
+        chain::open(file.bytes(), &self.model)?;
         let signed = sign(file.bytes(), &secret).map_err(|e| Error::new(e).at(&self.model))?;
         files::write(&self.output, &signed)?;
         let bytes = thousands(signed.len() as u64);

@@ -62,6 +62,7 @@ impl Train {
         let metric = Metric::try_from(self.metric.clone()).map_err(Error::new)?;
         check_rate(self.lr)?;
         files::check_folder(&self.output)?;
+        files::keep(&[&self.data], &self.output)?;
         let data = data::load(&self.data)?;
         let (sample, classes) = (&data.train.sample, data.train.classes);
         if let Some(class) = metric.class().filter(|c| *c >= classes) {

@@ -7,6 +7,7 @@
 //! N × C × H × W throughout: a fully connected layer is a convolution over the whole input.
 
 use super::onnx_file::{INT8, INT32, OnnxFile, int, ints, text};
+use crate::aligned::AlignedBytes;
 use crate::error::{Error, Result};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::format::pack::Form;
@@ -25,8 +26,8 @@ pub fn to_onnx(model: &Model, name: &str) -> Result<Vec<u8>> {
 fn write(model: &Model, name: &str, normalise: bool) -> Result<Vec<u8>> {
     // Weights output by output, whatever they were packed for.
     let plain = repack_model(model, Packing::Portable, |_, _| Form::Dense).map_err(Error::new)?;
-    let words = aligned(&plain);
-    let model = &Model::from_bytes(&bytemuck::cast_slice(&words)[..plain.len()]).map_err(Error::new)?;
+    let plain = AlignedBytes::new(&plain);
+    let model = &Model::from_bytes(plain.bytes()).map_err(Error::new)?;
     let mut writer = Writer {
         model,
         file: OnnxFile::new(name),
@@ -49,13 +50,6 @@ fn write(model: &Model, name: &str, normalise: bool) -> Result<Vec<u8>> {
     };
     let input = model.input();
     writer.file.bytes(&[input.c, input.h, input.w], &output)
-}
-
-/// The bytes at an address that a model may have.
-fn aligned(bytes: &[u8]) -> Vec<u64> {
-    let mut words = vec![0u64; bytes.len().div_ceil(8)];
-    bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
-    words
 }
 
 struct Writer<'m> {

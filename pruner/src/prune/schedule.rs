@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fair::metrics::value;
 use crate::graph::Graph;
 use crate::graph::norm::fold_batch_norm;
-use crate::lower::Cost;
+use crate::lower::{Cost, Target};
 use crate::net::optimise::{Schedule, Task, fit};
 use crate::net::train::row_weights;
 use crate::net::{Net, Set, Split, set};
@@ -148,7 +148,7 @@ pub fn prune(
     )?;
 
     if let Some(blocks) = options.blocks {
-        check(dense, frame.target, blocks.pattern.share())?;
+        check(dense, frame.target, blocks.pattern)?;
     }
 
     let net = Net::new(dense, &options.device);
@@ -292,7 +292,7 @@ impl Search<'_> {
 
     /// Makes blocks zero, part of the way to the pattern.
     fn zero_blocks(&self, mut graph: Graph, pattern: Pattern, way: f64, rng: &mut ChaCha8Rng) -> Result<Graph> {
-        let found = matrices(&graph, self.frame.target, pattern.share())?;
+        let found = matrices(&graph, self.frame.target, pattern)?;
         let (scores, pattern) = match self.options.method {
             Method::Contract => {
                 (blocks::score::taylor(&graph, &found, self.train, &self.options.device, rng)?, pattern)
@@ -317,7 +317,7 @@ impl Search<'_> {
             let zero = m.zeros(graph).iter().filter(|z| **z).count();
             (graph.nodes[m.node].name.clone(), m.tiles(), zero)
         };
-        Ok(matrices(graph, self.frame.target, blocks.pattern.share())?.iter().map(line).collect())
+        Ok(matrices(graph, self.frame.target, blocks.pattern)?.iter().map(line).collect())
     }
 
     /// Fine-tunes, where asked for with zeros held; the last time for longer, and keeping the best on the selection rows.
@@ -366,7 +366,11 @@ impl Search<'_> {
     fn stand(&self, phase: String, graph: &Graph) -> Result<Step> {
         let Cost { macs, flash, ram } = self.frame.cost(graph)?;
         let saved = |blocks: BlockOptions| -> Result<u64> {
-            Ok(matrices(graph, self.frame.target, blocks.pattern.share())?.iter().map(|m| m.saved(graph)).sum())
+            // Single weights that are zero are stored and multiplied.
+            if self.frame.target == Target::Portable {
+                return Ok(0);
+            }
+            Ok(matrices(graph, self.frame.target, blocks.pattern)?.iter().map(|m| m.saved(graph)).sum())
         };
         let macs = macs - self.options.blocks.map_or(Ok(0), saved)?;
         let Standing { overall, worst, max_excess_drop } = self.judge(&Net::new(graph, &self.options.device))?;

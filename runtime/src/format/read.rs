@@ -42,8 +42,9 @@ impl<'a> Model<'a> {
     ///
     /// # Errors
     /// The first fault found, and where, and [`Error::KernelPacking`] if this build does not read the packing
-    /// ([`Packing::is_read_here`]). No bytes make it panic, and its time is bounded: by the length
-    /// of the file, the pairs of tensors and, for an operator, the windows that begin in its padding (below 2^16).
+    /// ([`Packing::is_read_here`]). No bytes make it panic, and its time is bounded: by the length of the file, the pairs
+    /// of tensors and of operators and, for an operator, the windows that begin in its padding (at most 4096 on an
+    /// axis).
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, Error> {
         verify::model(bytes)
     }

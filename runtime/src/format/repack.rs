@@ -53,13 +53,12 @@ pub fn repack_model(
             new.encoding = encoding;
             (new.weights, new.weights_len) = data.add(cast_slice(&weights), packing.weights_align());
             (new.index, new.index_len) = data.add(&index, TENSOR_ALIGN);
-        } else if op.weights_len > 0 {
-            let (start, len) = (op.weights as usize, op.weights_len as usize);
-            (new.weights, new.weights_len) = data.add(&model.data[start..start + len], packing.weights_align());
+        } else {
+            (new.weights, new.weights_len) = data.add(model.weight_bytes(op), packing.weights_align());
+            // Nothing reads it, and its place may be none in the new section.
+            (new.index, new.index_len) = (0, 0);
         }
-        if !requant.is_empty() {
-            new.requant = data.add(cast_slice::<Requant, u8>(&requant), TENSOR_ALIGN).0;
-        }
+        new.requant = data.add(cast_slice::<Requant, u8>(&requant), TENSOR_ALIGN).0;
         let [x, y] = [op.input, op.output].map(|t| &model.tensors[t as usize]);
         scratch = scratch.max(scratch_len(packing, &new, x, y));
         ops.push(new);
@@ -116,15 +115,24 @@ impl Data {
     }
 }
 
-/// The weights of a convolution or a linear operator, outputs × taps, and the number of taps.
+/// The weights of a convolution or a linear operator, outputs × taps, and the number of taps. `None` where two weights
+/// of two of four are at one place and their sum is none of 8 bits.
 fn matrix(model: &Model, op: &OpRecord) -> Option<(Vec<i8>, usize)> {
     let x = &model.tensors[op.input as usize];
     let window = op.kernel[0] as usize * op.kernel[1] as usize;
     let taps = if op.code == op::LINEAR { x.elements() } else { window * x.c as usize };
     let mut reader = Reader::new(model.weights(op)?, model.packing.tile(op.code, op.encoding), taps);
-    let mut weights = alloc::vec![0; op.out_channels as usize * taps];
+    let mut weights = alloc::vec![0i8; op.out_channels as usize * taps];
     for (o, row) in weights.chunks_mut(taps).enumerate() {
-        reader.output(o, &mut |tap, w| row[tap] = w);
+        let mut whole = true;
+        // Two of four may have both weights at one place: they are added there.
+        reader.output(o, &mut |tap, w| match row[tap].checked_add(w) {
+            Some(sum) => row[tap] = sum,
+            None => whole = false,
+        });
+        if !whole {
+            return None;
+        }
     }
     Some((weights, taps))
 }

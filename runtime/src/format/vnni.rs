@@ -1,5 +1,7 @@
 //! How the kernels for x86-64 divide their scratch, and so how much of it there must be.
 
+#![cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "other targets ask for the lengths alone"))]
+
 /// Scratch starts at a cache line, and vectors may be read and written past the last value.
 const LINE: usize = 64;
 /// Input rows with their padding are prepared in bands of about this many bytes, which stay in the first cache

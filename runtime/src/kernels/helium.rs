@@ -107,15 +107,3 @@ impl Kernels for Helium {
         elementwise::max_pool(g, x, y);
     }
 }
-
-/// `None` when a window reaches so far that its arithmetic could overflow. Verified models have none such, but the
-/// safety of assembler does not rest on that.
-fn in_reach(g: &Geometry) -> Option<()> {
-    for axis in 0..2 {
-        let last = g.output[axis].checked_mul(g.stride[axis])?;
-        let extent = g.kernel[axis].checked_mul(g.dilation[axis])?;
-        let reach = last.checked_add(extent)?.checked_add(g.pad[axis])?.checked_add(g.input[axis])?;
-        i32::try_from(reach).ok()?;
-    }
-    Some(())
-}

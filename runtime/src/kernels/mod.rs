@@ -11,6 +11,7 @@ pub mod aarch64;
 pub mod cortex_m4;
 #[cfg(feature = "float")]
 pub mod float;
+mod geometry;
 #[cfg(all(target_arch = "arm", keel_mve))]
 pub mod helium;
 pub mod portable;
@@ -18,6 +19,7 @@ mod weights;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 
+pub use geometry::Geometry;
 pub use portable::Portable;
 #[cfg(feature = "write")]
 pub(crate) use weights::Reader;
@@ -50,23 +52,6 @@ pub type NativePacked = cortex_m4::CortexM4Packed;
 /// The fastest kernel set of this build for files that are packed for it.
 #[cfg(not(all(target_arch = "arm", keel_dsp)))]
 pub type NativePacked = Native;
-
-/// Shapes (H × W × C) and the sliding window of one operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Geometry {
-    /// Input height, width, channels.
-    pub input: [usize; 3],
-    /// Output height, width, channels.
-    pub output: [usize; 3],
-    /// Kernel height and width.
-    pub kernel: [usize; 2],
-    /// Vertical and horizontal step.
-    pub stride: [usize; 2],
-    /// Distance between taps.
-    pub dilation: [usize; 2],
-    /// Padding above and to the left.
-    pub pad: [usize; 2],
-}
 
 /// Weights and requantisation of one operator.
 #[derive(Clone, Copy, Debug)]

@@ -27,22 +27,23 @@ pub fn build() -> Result<PathBuf> {
 }
 
 /// The network as a .keel file: the int8 network itself where there is one, otherwise quantised from f32.
-pub fn compile(program: &Path, shared: &Path, dir: &Path, network: &str) -> Result<PathBuf> {
-    let keel = dir.join(format!("{network}.keel"));
+pub fn compile(program: &Path, shared: &Path, dir: &Path, network: &str, blocks: &[&str]) -> Result<PathBuf> {
+    let keel = dir.join(format!("{network}{}.keel", blocks.concat()));
     let (models, golden) = (shared.join("models"), shared.join("golden"));
     let Some((_, data)) = MODELS.iter().find(|m| m.0 == network) else {
         let qdq = models.join(format!("mlperf_tiny/{network}_qdq.onnx"));
-        match compiled(program, &qdq, &keel, &[]) {
+        match compiled(program, &qdq, &keel, blocks) {
             Ok(()) => return Ok(keel),
             Err(e) => eprintln!("{network}: the int8 network cannot be compiled, quantising the f32 one instead: {e}"),
         }
-        let data = golden.join(format!("mlperf_tiny/{network}_f32.npz"));
+        let data = golden.join(format!("mlperf_tiny/{network}_f32.npz")).to_string_lossy().into_owned();
         let f32 = models.join(format!("mlperf_tiny/{network}_f32.onnx"));
-        return compiled(program, &f32, &keel, &["--data", &data.to_string_lossy()]).map(|()| keel);
+        let flags = [&["--data", data.as_str()], blocks].concat();
+        return compiled(program, &f32, &keel, &flags).map(|()| keel);
     };
     let data = shared.join(format!("data/{data}.npz")).to_string_lossy().into_owned();
     let flags = if network.starts_with("face") { BYTES } else { &[] };
-    let flags = [&["--data", data.as_str()], flags].concat();
+    let flags = [&["--data", data.as_str()], flags, blocks].concat();
     compiled(program, &models.join(format!("{network}.onnx")), &keel, &flags).map(|()| keel)
 }
 

@@ -7,19 +7,20 @@ use crate::networks::reference;
 pub fn print(rows: &[Row], rounds: u64, cpu: Option<u32>) {
     let pinned = cpu.map_or_else(String::new, |c| format!(", pinned to CPU {c}"));
     println!("\n{}, one thread{pinned}, {rounds} rounds: µs of one inference, median (least).\n", model());
-    print!("| network | Evenkeel int8 |");
+    print!("| network | Evenkeel int8 | half of the blocks |");
     let columns = PEERS.iter().flat_map(|p| DTYPES.iter().map(move |d| format!(" {} {d} |", p.0)));
-    println!("{} fastest peer | its time ÷ Evenkeel's |", columns.collect::<String>());
-    println!("| --- |{} --- | ---: |", " ---: |".repeat(1 + PEERS.len() * DTYPES.len()));
+    println!("{} fastest peer | its time ÷ Evenkeel's | ÷ half of the blocks |", columns.collect::<String>());
+    println!("| --- |{} --- | ---: | ---: |", " ---: |".repeat(2 + PEERS.len() * DTYPES.len()));
     for row in rows {
-        print!("| {} | {} |", row.network, cell(&row.evenkeel));
+        print!("| {} | {} | {} |", row.network, cell(&row.evenkeel), cell(&row.half));
         row.peers.iter().for_each(|p| print!(" {} |", cell(p)));
-        match (row.fastest(), &row.evenkeel.time) {
-            (Some((peer, time)), Ok(own)) => {
-                println!(" {} {} | {:.2} |", peer.name, peer.dtype, time.median / own.median);
-            }
-            (fastest, _) => println!(" {} | – |", fastest.map_or_else(|| "–".into(), |(p, _)| p.name.to_owned())),
-        }
+        let fastest = row.fastest();
+        let name = fastest.map_or_else(|| "–".into(), |(p, _)| format!("{} {}", p.name, p.dtype));
+        let ratio = |own: &Contender| match (&fastest, &own.time) {
+            (Some((_, time)), Ok(own)) => format!("{:.2}", time.median / own.median),
+            _ => "–".into(),
+        };
+        println!(" {name} | {} | {} |", ratio(&row.evenkeel), ratio(&row.half));
     }
     if rows.iter().any(|r| r.peers.iter().any(|p| !p.right)) {
         println!("\n† the largest output is not where ONNX Runtime recorded it.");
@@ -27,7 +28,7 @@ pub fn print(rows: &[Row], rounds: u64, cpu: Option<u32>) {
     sizes(rows);
     let mut absent: Vec<String> = Vec::new();
     for row in rows {
-        for c in std::iter::once(&row.evenkeel).chain(&row.peers) {
+        for c in [&row.evenkeel, &row.half].into_iter().chain(&row.peers) {
             if let Err(reason) = &c.time {
                 absent.push(format!("- {}: {} {} is absent: {reason}", row.network, c.name, c.dtype));
             }

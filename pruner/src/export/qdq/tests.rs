@@ -15,8 +15,8 @@ fn reading_back_gives_the_same_results() {
         let (_, q, rows) = quantised(seed);
         let target = Target::ALL[seed as usize % Target::ALL.len()];
         let lowered = lower(&q, &Extras::default(), target).unwrap();
-        let words = aligned(&lowered.bytes);
-        let model = Model::from_bytes(&bytemuck::cast_slice(&words)[..lowered.bytes.len()]).unwrap();
+        let file = AlignedBytes::new(&lowered.bytes);
+        let model = Model::from_bytes(file.bytes()).unwrap();
         let bytes = match to_onnx(&model, "net").and_then(|_| write(&model, "net", false)) {
             Ok(bytes) => bytes,
             Err(e) => {

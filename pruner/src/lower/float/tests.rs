@@ -1,6 +1,7 @@
 //! Float models against the f32 evaluator: on random networks and on networks of other tools.
 
 use super::*;
+use crate::aligned::AlignedBytes;
 use crate::graph::eval::eval_output;
 use crate::graph::samples::{random_graph, varied_graph};
 use crate::graph::{Shape, norm::fold_batch_norm};
@@ -13,10 +14,8 @@ use proptest::prelude::*;
 /// What the file gives for a row in C × H × W order, in C × H × W order again; with an arena for the fast kernels or
 /// with no more than the file states.
 fn run(file: &[u8], row: &[f32], fast: bool) -> Vec<f32> {
-    let mut words = vec![0u64; file.len().div_ceil(8)];
-    let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..file.len()];
-    bytes.copy_from_slice(file);
-    let model = Model::from_bytes(bytes).unwrap();
+    let file = AlignedBytes::new(file);
+    let model = Model::from_bytes(file.bytes()).unwrap();
     let len = if fast { FloatSession::fast_arena_len(&model) } else { model.arena_len() };
     // What was in the memory before must not matter.
     let mut arena = vec![f32::NAN; len];

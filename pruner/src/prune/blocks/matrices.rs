@@ -1,5 +1,6 @@
 //! The layers of a graph that have blocks, and where their weights lie in tiles.
 
+use super::Pattern;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
 use crate::lower::Target;
@@ -84,14 +85,15 @@ impl Matrix {
     }
 }
 
-/// The layers of a folded graph where it pays on the target that a `share` of the tiles is zero. Layers that read the
+/// The layers of a folded graph where it pays on the target that tiles are zero in this pattern. On the portable target,
+/// whose tiles are single weights, N:M pays everywhere: that is what sparse tensor cores take. Layers that read the
 /// network's input stay whole, and so do depthwise and grouped convolutions, which have no tiles, and matrices of a
 /// single column of tiles, where a tile less would be outputs less.
 ///
 /// # Errors
-/// The portable target, and what fusing refuses.
-pub fn matrices(graph: &Graph, target: Target, share: f64) -> Result<Vec<Matrix>> {
-    check_target(target)?;
+/// The portable target with other patterns, and what fusing refuses.
+pub fn matrices(graph: &Graph, target: Target, pattern: Pattern) -> Result<Vec<Matrix>> {
+    check_target(target, pattern)?;
     let steps = fuse(graph)?.steps;
     let matrix = |step: &Step| {
         let from = step.inputs.first().filter(|&&i| i != 0).map(|&i| steps[i].shape)?;
@@ -101,9 +103,10 @@ pub fn matrices(graph: &Graph, target: Target, share: f64) -> Result<Vec<Matrix>
             _ => return None,
         };
         let tile = target.packing().tile(layer.code(), encoding::BLOCKS8);
-        let pays_from = 1.0 - break_even(target, &layer)?;
+        let pays_from = break_even(target, &layer).map_or(0.0, |density| 1.0 - density);
         let matrix = Matrix { node: step.op, layer, tile, pays_from, pixels };
-        (matrix.grid()[1] > 1 && pays(target, &layer, 1.0 - share)).then_some(matrix)
+        let pays = target == Target::Portable || pays(target, &layer, 1.0 - pattern.share());
+        (matrix.grid()[1] > 1 && pays).then_some(matrix)
     };
     Ok(steps.iter().filter_map(matrix).collect())
 }
@@ -112,9 +115,9 @@ pub fn matrices(graph: &Graph, target: Target, share: f64) -> Result<Vec<Matrix>
 ///
 /// # Errors
 /// As [`matrices`].
-pub fn check(graph: &Graph, target: Target, share: f64) -> Result<()> {
-    if matrices(graph, target, share)?.is_empty() {
-        let percent = share * 100.0;
+pub fn check(graph: &Graph, target: Target, pattern: Pattern) -> Result<()> {
+    if matrices(graph, target, pattern)?.is_empty() {
+        let percent = pattern.share() * 100.0;
         let what = format!("with {percent:.1}% of its blocks zero no layer of this network is faster on {target}");
         return Err(Error::new(what)
             .help("`evenkeel patterns` shows what pays where; choose a larger share, or leave --blocks out"));
@@ -122,12 +125,12 @@ pub fn check(graph: &Graph, target: Target, share: f64) -> Result<()> {
     Ok(())
 }
 
-/// An error for targets whose kernels have no blocks.
-pub(super) fn check_target(target: Target) -> Result<()> {
-    if target == Target::Portable {
+/// An error for targets whose kernels have no blocks, but for N:M of single weights.
+pub(super) fn check_target(target: Target, pattern: Pattern) -> Result<()> {
+    if target == Target::Portable && !matches!(pattern, Pattern::OfEach { .. }) {
         let others: Vec<_> = Target::ALL.iter().skip(1).map(|t| t.name()).collect();
         return Err(Error::new("the portable target has no blocks: their size is that of a target's kernels")
-            .help(format!("give --target {}", others.join(" or "))));
+            .help(format!("give --target {}, or a pattern of single weights such as 2:4", others.join(" or "))));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use evenkeel_runtime::format::{Tile, encoding, op};
 /// # Errors
 /// When no layer has blocks, or the target has none.
 pub fn zero_blocks(q: &mut QGraph, pattern: Pattern, target: Target) -> Result<()> {
-    check_target(target)?;
+    check_target(target, pattern)?;
     let (mut nodes, mut grids, mut norms) = (Vec::new(), Vec::new(), Vec::new());
     for (i, node) in q.nodes.iter().enumerate() {
         let (code, weights) = match &node.op {

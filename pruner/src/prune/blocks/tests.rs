@@ -57,7 +57,7 @@ fn tiles_of_the_graph_are_those_of_the_file() {
     for target in TARGETS {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut sparse = graph.clone();
-        let found = matrices(&graph, target, 0.85).expect("a graph");
+        let found = matrices(&graph, target, Pattern::Share(0.85)).expect("a graph");
         let names: Vec<&str> = found.iter().map(|m| graph.nodes[m.node].op.name()).collect();
         assert_eq!(names, ["Conv", "Conv", "Linear"], "{target}: neither the first nor the depthwise one");
         let kept: Vec<usize> = found
@@ -199,12 +199,25 @@ fn blocks_by_magnitude() {
     assert!(zero_blocks(&mut q.clone(), Pattern::Share(0.5), Target::Portable).is_err());
 }
 
+/// On the portable target a block is a weight: two of each four along the taps stay, which the format can store so.
+#[test]
+fn two_of_four_weights_stay() {
+    let (q, row) = quantised(&network());
+    let mut sparse = q.clone();
+    zero_blocks(&mut sparse, Pattern::OfEach { keep: 2, of: 4 }, Target::Portable).expect("has layers");
+    let lowered = lower_as(&sparse, &Extras::default(), Target::Portable, Forms::TwoOfFour).expect("lowered");
+    let input = quantise_input(&sparse, &row);
+    assert_eq!(run(&lowered.bytes, &input), simulate(&sparse, &input)[sparse.output]);
+    let dense = lower_as(&sparse, &Extras::default(), Target::Portable, Forms::Dense).expect("lowered");
+    assert!(lowered.bytes.len() < dense.bytes.len(), "{} {}", lowered.bytes.len(), dense.bytes.len());
+}
+
 #[test]
 fn where_no_layer_gains_pruning_is_refused() {
     let graph = network();
-    assert!(super::matrices::check(&graph, Target::CortexM4, 0.5).is_ok());
-    let e = super::matrices::check(&graph, Target::CortexM4, 0.01).unwrap_err().to_string();
+    assert!(super::matrices::check(&graph, Target::CortexM4, Pattern::Share(0.5)).is_ok());
+    let e = super::matrices::check(&graph, Target::CortexM4, Pattern::Share(0.01)).unwrap_err().to_string();
     assert!(e.contains("no layer") && e.contains("cortex-m4"), "{e}");
-    let found = |share| matrices(&graph, Target::CortexM4, share).expect("a graph");
+    let found = |share| matrices(&graph, Target::CortexM4, Pattern::Share(share)).expect("a graph");
     assert!(found(0.75).iter().all(|m: &Matrix| matches!(graph.nodes[m.node].op, Op::Conv(_) | Op::Linear(_))));
 }

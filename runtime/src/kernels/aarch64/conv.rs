@@ -9,11 +9,11 @@ use crate::kernels::{Columns, Geometry, Layer, Weights};
 
 /// Convolution over all channels; `None` where it is left to the portable kernels.
 pub(super) fn conv<I: Dot>(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
-    let pixels = Pixels::new(g, l, x, scratch.len())?;
-    let outputs = g.output[2];
-    if y.len() != g.output[0].checked_mul(g.output[1])?.checked_mul(outputs)? || outputs == 0 {
+    if !g.fits(x, y) {
         return None;
     }
+    let pixels = Pixels::new(g, l, x, scratch.len())?;
+    let outputs = g.output[2];
     let taps = g.kernel[0] * g.kernel[1] * g.input[2];
     let scratch = bytemuck::cast_slice_mut(scratch);
     let place = |first: usize, taps: &mut [Taps]| pixels.place(first, taps, scratch);

@@ -5,7 +5,6 @@
 
 use super::simd::*;
 
-use super::pixels::{in_reach, inside};
 use super::requant::{Range, eight};
 use crate::kernels::portable::Window;
 use crate::kernels::{Geometry, Layer};
@@ -16,15 +15,13 @@ const MAX_TAPS: usize = 64;
 /// `None` where it is left to the portable kernels.
 pub(super) fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
     let range = Range::new(l.left_shift, l.zero_out, l.lo, l.hi)?;
-    in_reach(g)?;
     let channels = g.output[2];
-    let taps = g.kernel[0].checked_mul(g.kernel[1])?;
-    let weights = l.weights.dense()?.get(..taps.checked_mul(channels)?)?;
-    let fits = g.input[2] == channels
-        && x.len() >= g.input[0].checked_mul(g.input[1])?.checked_mul(channels)?
-        && y.len() == g.output[0].checked_mul(g.output[1])?.checked_mul(channels)?
-        && l.requant.len() >= channels;
-    if !fits || channels < 8 || taps > MAX_TAPS {
+    if !g.fits(x, y) || g.input[2] != channels || l.requant.len() < channels || channels < 8 {
+        return None;
+    }
+    let taps = g.kernel[0] * g.kernel[1];
+    let weights = l.weights.dense()?.get(..taps * channels)?;
+    if taps > MAX_TAPS {
         return None;
     }
     let filters = Filters { l, range, weights, channels, x };
@@ -88,7 +85,7 @@ impl Filters<'_> {
         whole.set(g.kernel[1], channels, |row, column| {
             Some((row * g.dilation[0] * width + column * g.dilation[1]) * channels)
         });
-        let inner = [inside(g, 0), inside(g, 1)];
+        let inner = [g.inside(0), g.inside(1)];
         let next = g.stride[1] * channels;
         for (row, y) in y.chunks_exact_mut(g.output[1] * channels).enumerate() {
             let mut column = 0;

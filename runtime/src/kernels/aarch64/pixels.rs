@@ -26,29 +26,25 @@ pub(super) struct Pixels<'a> {
 }
 
 impl<'a> Pixels<'a> {
-    /// `None` where slices do not fit the geometry.
+    /// `None` where the scratch is too short for the pixels that are gathered; the input fits the geometry.
     pub fn new(g: &'a Geometry, l: &Layer, x: &'a [i8], scratch_len: usize) -> Option<Self> {
-        let [height, width, channels] = g.input;
+        let [_, width, channels] = g.input;
         let [kernel_h, kernel_w] = g.kernel;
-        in_reach(g)?;
-        if x.len() < height.checked_mul(width)?.checked_mul(channels)? {
-            return None;
-        }
-        let row = kernel_w.checked_mul(channels)?;
-        let taps = row.checked_mul(kernel_h)?;
+        let row = kernel_w * channels;
+        let taps = row * kernel_h;
         // A stored tile of a sparse matrix may be anywhere, so its pixels must be one run.
         let whole = matches!(l.weights, Weights::Dense(_)) || kernel_h == 1;
         let in_runs = whole && row.is_multiple_of(4) && (g.dilation[1] == 1 || kernel_w == 1);
         let runs =
             if in_runs { Runs { count: kernel_h, len: row } } else { Runs { count: 1, len: taps.next_multiple_of(4) } };
-        let inside = [inside(g, 0), inside(g, 1)];
+        let inside = [g.inside(0), g.inside(1)];
         let column = taps.next_multiple_of(64);
         let all_direct = in_runs && (0..2).all(|axis| inside[axis].len() == g.output[axis]);
-        let slots = g.output[0].checked_mul(g.output[1])?.min(MAX_PIXELS);
+        let slots = (g.output[0] * g.output[1]).min(MAX_PIXELS);
         if !all_direct && scratch_len < slots.checked_mul(column)? {
             return None;
         }
-        let step = g.dilation[0].checked_mul(width)?.checked_mul(channels)?;
+        let step = g.dilation[0] * width * channels;
         Some(Pixels { g, x, zero_in: l.zero_in, runs, step, inside, direct: in_runs, column })
     }
 
@@ -168,55 +164,5 @@ fn copy(to: &mut [i8], from: &[i8], len: usize) {
         }
     } else {
         to[..len].copy_from_slice(&from[..len]);
-    }
-}
-
-/// The output rows or columns whose windows lie wholly on the input.
-pub(super) fn inside(g: &Geometry, axis: usize) -> Range<usize> {
-    let extent = (g.kernel[axis] - 1) * g.dilation[axis];
-    let room = (g.input[axis] + g.pad[axis]).saturating_sub(extent);
-    let first = g.pad[axis].div_ceil(g.stride[axis]);
-    let end = room.div_ceil(g.stride[axis]).min(g.output[axis]);
-    first.min(end)..end
-}
-
-/// `None` when a dimension is zero, or a window reaches so far that its arithmetic could overflow. Verified models
-/// have none such, but the safety of pointers does not rest on that.
-pub(super) fn in_reach(g: &Geometry) -> Option<()> {
-    for axis in 0..2 {
-        if [g.kernel, g.stride, g.dilation].iter().any(|of| of[axis] == 0) {
-            return None;
-        }
-        let last = g.output[axis].checked_mul(g.stride[axis])?;
-        let extent = g.kernel[axis].checked_mul(g.dilation[axis])?;
-        let reach = last.checked_add(extent)?.checked_add(g.pad[axis])?.checked_add(g.input[axis])?;
-        i32::try_from(reach).ok()?;
-    }
-    Some(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::portable::taps;
-
-    #[test]
-    fn inside_means_that_all_taps_are_valid() {
-        for (input, kernel, stride, dilation, pad) in
-            [(8, 3, 1, 1, 1), (8, 3, 2, 1, 0), (5, 3, 2, 2, 2), (3, 4, 1, 1, 3), (1, 1, 1, 1, 0), (9, 2, 3, 3, 1)]
-        {
-            let output = (input - 1 + pad) / stride + 1;
-            let g = Geometry {
-                input: [input, 1, 4],
-                output: [output, 1, 8],
-                kernel: [kernel, 1],
-                stride: [stride, 1],
-                dilation: [dilation, 1],
-                pad: [pad, 0],
-            };
-            for out in 0..output {
-                assert_eq!(inside(&g, 0).contains(&out), taps(&g, 0, out) == (0..kernel), "{g:?} at {out}");
-            }
-        }
     }
 }

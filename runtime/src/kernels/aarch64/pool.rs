@@ -3,7 +3,6 @@
 use super::simd::*;
 
 use super::depthwise::load;
-use super::pixels::in_reach;
 use super::requant::{Range, store};
 use crate::format::Requant;
 use crate::kernels::portable::Window;
@@ -11,12 +10,8 @@ use crate::kernels::{Geometry, Layer};
 
 /// The channels of a pixel; `None` unless slices fit the geometry and there are 8.
 fn channels(g: &Geometry, x: &[i8], y: &[i8]) -> Option<usize> {
-    in_reach(g)?;
     let channels = g.output[2];
-    let whole = g.input[2] == channels
-        && x.len() >= g.input[0].checked_mul(g.input[1])?.checked_mul(channels)?
-        && y.len() == g.output[0].checked_mul(g.output[1])?.checked_mul(channels)?;
-    (whole && channels >= 8).then_some(channels)
+    (g.fits(x, y) && g.input[2] == channels && channels >= 8).then_some(channels)
 }
 
 /// What is made of the values of a window, `V` times 8 channels of them.

@@ -7,7 +7,6 @@ use bytemuck::cast_slice;
 
 use super::{splat, widen};
 use crate::kernels::Geometry;
-use crate::kernels::portable::taps;
 
 /// Four taps of two pixels, widened: pixel 0 taps (0, 2), (1, 3), then pixel 1.
 pub type Group = [u32; 4];
@@ -79,7 +78,7 @@ impl<'a> Windows<'a> {
             together: one_row || whole_rows,
             row,
             column: position - row * g.output[1],
-            rows: valid(g, 0, row),
+            rows: g.valid_taps(0, row),
         }
     }
 
@@ -89,9 +88,9 @@ impl<'a> Windows<'a> {
         let g = self.g;
         if self.column == g.output[1] {
             (self.row, self.column) = (self.row + 1, 0);
-            self.rows = valid(g, 0, self.row);
+            self.rows = g.valid_taps(0, self.row);
         }
-        let columns = valid(g, 1, self.column);
+        let columns = g.valid_taps(1, self.column);
         let row = self.row * g.stride[0] + self.rows.start * g.dilation[0] - g.pad[0];
         let column = self.column * g.stride[1] + columns.start * g.dilation[1] - g.pad[1];
         self.column += 1;
@@ -149,18 +148,6 @@ impl<'a> Windows<'a> {
             sink.fill(self.zero, (kernel_w - columns.end) * channels);
         }
         sink.fill(self.zero, (kernel_h - rows.end) * kernel_w * channels);
-    }
-}
-
-/// The taps of output row or column `out` that lie on the input: [`taps`], but without divisions where no tap lies in the padding.
-#[inline(always)]
-pub fn valid(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
-    let start = out * g.stride[axis];
-    let extent = (g.kernel[axis] - 1) * g.dilation[axis] + 1;
-    if start >= g.pad[axis] && start + extent <= g.input[axis] + g.pad[axis] {
-        0..g.kernel[axis]
-    } else {
-        taps(g, axis, out)
     }
 }
 

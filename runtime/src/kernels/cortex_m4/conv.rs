@@ -42,10 +42,13 @@ impl Pair<'_> {
 /// `None` when the shape is not for this kernel, or without `ROWS` the weights are in rows; nothing is written then.
 #[inline(never)]
 pub fn conv<const ROWS: bool>(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
+    if !g.fits(x, y) {
+        return None;
+    }
     let [_, _, in_c] = g.input;
     let [out_h, out_w, out_c] = g.output;
     let (k, pixels) = (g.kernel[0] * g.kernel[1] * in_c, out_h * out_w);
-    if l.requant.len() != out_c || y.len() != pixels * out_c || pixels == 0 || k == 0 || out_c == 0 {
+    if l.requant.len() != out_c {
         return None;
     }
     let matrix = Matrix::of::<ROWS>(l, k, out_c)?;

@@ -6,8 +6,7 @@
 use core::arch::naked_asm;
 use core::ops::Range;
 
-use super::columns::valid;
-use super::{in_reach, splat, widen};
+use super::{splat, widen};
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
 
@@ -81,17 +80,13 @@ const LOOP_BYTES: usize = UNROLL * TAP_BYTES + 8;
 #[inline(never)]
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
     let weights = l.weights.dense()?;
-    let [in_h, in_w, channels] = g.input;
+    let [_, in_w, channels] = g.input;
     let [out_h, out_w, out_c] = g.output;
+    if !g.fits(x, y) || out_c != channels || channels < 4 {
+        return None;
+    }
     let all = g.kernel[0] * g.kernel[1];
-    let fits = x.len() == in_h * in_w * channels && y.len() == out_h * out_w * channels && out_c == channels;
-    if channels < 4
-        || !(1..=MAX_TAPS).contains(&all)
-        || !fits
-        || in_reach(g).is_none()
-        || weights.len() != all * channels
-        || l.requant.len() != channels
-    {
+    if all > MAX_TAPS || weights.len() != all * channels || l.requant.len() != channels {
         return None;
     }
     let mut taps = Taps { list: [TapOffsets::default(); MAX_TAPS], inside: 0, all };
@@ -106,7 +101,7 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
         while at < out_along {
             let pixels = run_len(g, along, at);
             let [row, column] = if down { [at, line] } else { [line, at] };
-            taps.fill(g, valid(g, 0, row), valid(g, 1, column));
+            taps.fill(g, g.valid_taps(0, row), g.valid_taps(1, column));
             let in_row = (row * g.stride[0]) as isize - g.pad[0] as isize;
             let in_column = (column * g.stride[1]) as isize - g.pad[1] as isize;
             let run = Run {
@@ -170,7 +165,7 @@ impl Taps {
         if !requant.len().is_multiple_of(4) || requant.is_empty() || self.inside > taps.len() {
             return;
         }
-        // SAFETY: the taps listed as inside lie on the input by `valid`'s definition, for all windows of a run
+        // SAFETY: the taps listed as inside lie on the input by `valid_taps`' definition, for all windows of a run
         // by `run_len`'s. So from `run.x` (whose address may itself be outside of `x`, and is not read) and as
         // many steps as there are further pixels, their offsets lead to pixels of `x`; a tap's weights lie at
         // its offset in `weights`, whose length the caller checked. Of both, the channels of `range` are

@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 
 use bytemuck::Zeroable;
 
-use super::{in_reach, splat, widen};
+use super::{splat, widen};
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
 
@@ -55,17 +55,16 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
     let weights = l.weights.dense()?;
     let [in_h, in_w, channels] = g.input;
     let [out_h, out_w, out_c] = g.output;
-    let fits = x.len() == in_h * in_w * channels && y.len() == out_h * out_w * channels && out_c == channels;
     // Of height and width, that along the lines and that across them.
     let axes = |of: [usize; 2]| if out_h > out_w { of } else { [of[1], of[0]] };
     let ([in_along, in_across], [out_along, out_across]) = (axes([in_h, in_w]), axes([out_h, out_w]));
     let ([stride, stride_across], [pad, pad_across]) = (axes(g.stride), axes(g.pad));
-    if g.kernel != [3, 3]
+    if !g.fits(x, y)
+        || out_c != channels
+        || g.kernel != [3, 3]
         || g.dilation != [1, 1]
         || in_across < 3
         || channels < 4
-        || !fits
-        || in_reach(g).is_none()
         || weights.len() != 9 * channels
         || l.requant.len() != channels
     {

@@ -39,8 +39,8 @@ pub fn add(p: &AddParams, a: &[i8], b: &[i8], y: &mut [i8]) -> Option<()> {
     }
     let ((a, a_rest), (b, b_rest)) = (a.split_at_checked(whole)?, b.split_at_checked(whole)?);
     let (y, y_rest) = y.split_at_mut_checked(whole)?;
-    // SAFETY: `b` is as long as `y`.
-    unsafe { words(p, a, b.as_ptr(), y) };
+    // SAFETY: `b` and `y` are as long as `a`.
+    unsafe { words(p, a, b.as_ptr(), y.as_mut_ptr()) };
     portable::add(p, a_rest, b_rest, y_rest);
     Some(())
 }
@@ -54,20 +54,20 @@ pub fn add_onto(p: &AddParams, a: &[i8], y: &mut [i8]) -> Option<()> {
     }
     let (a, a_rest) = a.split_at_checked(whole)?;
     let (y, y_rest) = y.split_at_mut_checked(whole)?;
-    let b = y.as_mut_ptr();
-    // SAFETY: `b` is `y` itself.
-    unsafe { words(p, a, b, y) };
+    let place = y.as_mut_ptr();
+    // SAFETY: `y`, in both places, is as long as `a`.
+    unsafe { words(p, a, place, place) };
     portable::add_onto(p, a_rest, y_rest);
     Some(())
 }
 
 /// # Safety
-/// At `b` there are as many bytes as in `y`; it may be `y`.
-unsafe fn words(p: &AddParams, a: &[i8], b: *const i8, y: &mut [i8]) {
-    if a.len() != y.len() || !a.len().is_multiple_of(4) || a.is_empty() {
+/// There are as many bytes at `b`, which may be `y`, and at `y` as in `a`.
+unsafe fn words(p: &AddParams, a: &[i8], b: *const i8, y: *mut i8) {
+    if !a.len().is_multiple_of(4) || a.is_empty() {
         return;
     }
-    let (range, y, AddParams { mul, bias, shift, .. }) = (a.as_ptr_range(), y.as_mut_ptr(), *p);
+    let (range, AddParams { mul, bias, shift, .. }) = (a.as_ptr_range(), *p);
     let (a, a_end) = (range.start, range.end);
     // SAFETY: the three have one length, which is a multiple of four and not zero; each word of `b` is read
     // before its place in `y` is written.

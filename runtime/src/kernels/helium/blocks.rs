@@ -9,7 +9,6 @@ use bytemuck::{cast_slice, cast_slice_mut};
 
 use super::columns::{Windows, copy, fill};
 use super::conv::{ROWS, STEP};
-use super::in_reach;
 use crate::format::Requant;
 use crate::kernels::{Columns, Geometry, Layer};
 
@@ -49,12 +48,11 @@ struct Rows {
 
 /// `None` when the shape is not for this kernel; nothing is written then.
 pub fn conv(g: &Geometry, l: &Layer, stored: &Stored, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
-    let [out_h, out_w, out_c] = g.output;
-    let (k, pixels) = (g.kernel[0] * g.kernel[1] * g.input[2], out_h * out_w);
-    in_reach(g)?;
-    if k == 0 || pixels == 0 || out_c == 0 || y.len() != pixels * out_c {
+    if !g.fits(x, y) {
         return None;
     }
+    let [out_h, out_w, out_c] = g.output;
+    let (k, pixels) = (g.kernel[0] * g.kernel[1] * g.input[2], out_h * out_w);
     let matrix = Matrix::new(l, stored, k, out_c)?;
     let in_order = g.kernel == [1, 1] && g.stride == [1, 1] && g.pad == [0, 0] && g.input[..2] == g.output[..2];
     if in_order && k == matrix.filled && out_c.is_multiple_of(ROWS) {

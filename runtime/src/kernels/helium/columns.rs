@@ -4,7 +4,6 @@ use core::arch::asm;
 use core::ops::Range;
 
 use crate::kernels::Geometry;
-use crate::kernels::portable::taps;
 
 /// The windows of a convolution, one output position after the other.
 pub struct Windows<'a> {
@@ -45,7 +44,7 @@ impl<'a> Windows<'a> {
             Runs { count: kernel_h, len, from_step: step, to_step: len }
         });
         let mut windows =
-            Windows { g, x, zero, inside: [inside(g, 0), inside(g, 1)], runs, row: 0, column: 0, row_start: 0 };
+            Windows { g, x, zero, inside: [g.inside(0), g.inside(1)], runs, row: 0, column: 0, row_start: 0 };
         windows.begin_row(0);
         windows
     }
@@ -110,7 +109,7 @@ impl<'a> Windows<'a> {
     #[inline(never)]
     fn gather(&self, column: usize, to: &mut [i8]) {
         let g = self.g;
-        let (rows, columns) = (valid(g, 0, self.row), valid(g, 1, column));
+        let (rows, columns) = (g.valid_taps(0, self.row), g.valid_taps(1, column));
         fill(to, self.zero);
         if rows.is_empty() || columns.is_empty() {
             return;
@@ -131,27 +130,6 @@ impl<'a> Windows<'a> {
         for column in 0..columns.len() {
             copy_runs(&mut to[column * channels..], &from[column * g.dilation[1] * channels..], rows);
         }
-    }
-}
-
-/// The output rows or columns whose windows lie wholly on the input.
-pub fn inside(g: &Geometry, axis: usize) -> Range<usize> {
-    let extent = (g.kernel[axis] - 1) * g.dilation[axis] + 1;
-    let first = g.pad[axis].div_ceil(g.stride[axis]);
-    let end = (g.input[axis] + g.pad[axis]).checked_sub(extent).map_or(0, |last| last / g.stride[axis] + 1);
-    first..end
-}
-
-/// The taps of output row or column `out` that lie on the input: [`taps`], but without divisions where no tap lies
-/// in the padding.
-#[inline(always)]
-pub fn valid(g: &Geometry, axis: usize, out: usize) -> Range<usize> {
-    let start = out * g.stride[axis];
-    let extent = (g.kernel[axis] - 1) * g.dilation[axis] + 1;
-    if start >= g.pad[axis] && start + extent <= g.input[axis] + g.pad[axis] {
-        0..g.kernel[axis]
-    } else {
-        taps(g, axis, out)
     }
 }
 

@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 use bytemuck::cast_slice_mut;
 
 use super::columns::Windows;
-use super::{in_reach, linear};
+use super::linear;
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
 
@@ -55,14 +55,13 @@ const UNROLL: usize = 4;
 
 /// `None` when the shape is not for this kernel; nothing is written then.
 pub fn conv(g: &Geometry, l: &Layer, weights: &[i8], x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> Option<()> {
+    if !g.fits(x, y) {
+        return None;
+    }
     let [_, _, in_c] = g.input;
     let [out_h, out_w, out_c] = g.output;
     let (k, pixels) = (g.kernel[0] * g.kernel[1] * in_c, out_h * out_w);
-    if k == 0 || pixels == 0 || out_c == 0 || y.len() != pixels * out_c {
-        return None;
-    }
     let mut matrix = Matrix::new(l, weights, k, out_c)?;
-    in_reach(g)?;
     let in_order = g.kernel == [1, 1] && g.stride == [1, 1] && g.pad == [0, 0] && g.input == [out_h, out_w, in_c];
     if in_order {
         let even = pixels & !1;

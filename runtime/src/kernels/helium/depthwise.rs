@@ -10,8 +10,7 @@ use core::arch::{asm, naked_asm};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use super::columns::{has_lowest, inside, valid};
-use super::in_reach;
+use super::columns::has_lowest;
 use crate::format::Requant;
 use crate::kernels::{Geometry, Layer};
 
@@ -63,17 +62,13 @@ struct Blocks {
 /// `None` when the shape is not for this kernel; nothing is written then.
 pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> {
     let weights = l.weights.dense()?;
-    let [in_h, in_w, channels] = g.input;
+    let [_, in_w, channels] = g.input;
     let [out_h, out_w, out_c] = g.output;
+    if !g.fits(x, y) || out_c != channels || l.requant.len() != channels {
+        return None;
+    }
     let all = g.kernel[0] * g.kernel[1];
-    let fits = x.len() == in_h * in_w * channels && y.len() == out_h * out_w * channels && out_c == channels;
-    if channels == 0
-        || !(1..=MAX_TAPS).contains(&all)
-        || !fits
-        || in_reach(g).is_none()
-        || weights.len() != all * channels
-        || l.requant.len() != channels
-    {
+    if all > MAX_TAPS || weights.len() != all * channels {
         return None;
     }
     let whole = channels / LANES * LANES;
@@ -126,14 +121,14 @@ pub fn depthwise(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8]) -> Option<()> 
     );
     let mut part_block = blocks(whole, 1, rest, 1, &requant);
 
-    let inner = inside(g, 1);
+    let inner = g.inside(1);
     for row in 0..out_h {
-        let rows = valid(g, 0, row);
+        let rows = g.valid_taps(0, row);
         let x_row = ((row * g.stride[0]) as isize - g.pad[0] as isize) * in_w as isize - g.pad[1] as isize;
         let mut column = 0;
         while column < out_w {
             let pixels = if inner.contains(&column) { inner.end.min(out_w) - column } else { 1 };
-            taps.fill(rows.clone(), valid(g, 1, column));
+            taps.fill(rows.clone(), g.valid_taps(1, column));
             let x_at = (x_row + (column * g.stride[1]) as isize) * channels as isize;
             let y = &mut y[(row * out_w + column) * channels..][..pixels * channels];
             column += pixels;

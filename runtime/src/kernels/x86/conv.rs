@@ -5,11 +5,11 @@
 
 use core::array::from_fn;
 
+use super::band;
 use super::lanes::Lanes;
 use super::matrix::{OUTPUTS, TILE, takes};
 use super::requant::{Multipliers, Shared, vector};
 use super::steps::{All, Piece, Pieces, Steps, Stored, write_offsets, write_pieces, write_stored};
-use super::{band, pixels};
 use crate::format::vnni::ConvScratch;
 use crate::kernels::{Columns, Geometry, Layer, Weights};
 
@@ -25,7 +25,7 @@ const MOST: usize = 8;
 #[inline(always)]
 pub(super) unsafe fn conv<V: Lanes>(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> bool {
     let out_c = g.output[2];
-    if !pixels::fit(g, x, y) || !takes(l, out_c, g.kernel[0] * g.kernel[1] * g.input[2]) {
+    if !g.fits(x, y) || !takes(l, out_c, g.kernel[0] * g.kernel[1] * g.input[2]) {
         return false;
     }
     let s = ConvScratch::new(g.kernel, g.stride, g.dilation, g.input[2], g.output[1]);

@@ -7,7 +7,6 @@
 
 use super::lanes::Lanes;
 use super::matrix::takes_output;
-use super::pixels;
 use super::requant::{Multipliers, Shared};
 use crate::format::vnni::DepthwiseScratch;
 use crate::kernels::{Geometry, Layer};
@@ -20,7 +19,7 @@ use crate::kernels::{Geometry, Layer};
 pub(super) unsafe fn depthwise<V: Lanes>(g: &Geometry, l: &Layer, x: &[i8], y: &mut [i8], scratch: &mut [u8]) -> bool {
     let channels = g.output[2];
     let Some(weights) = l.weights.dense() else { return false };
-    if !pixels::fit(g, x, y)
+    if !g.fits(x, y)
         || g.input[2] != channels
         || !takes_output(l, channels)
         || weights.len() != g.kernel[0] * g.kernel[1] * channels

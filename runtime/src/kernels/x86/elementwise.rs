@@ -2,7 +2,6 @@
 
 use super::lanes::Lanes;
 use super::matrix::takes_output;
-use super::pixels;
 use super::requant::{Multipliers, Shared};
 use crate::kernels::portable::Window;
 use crate::kernels::{AddParams, Geometry, Layer, MulParams};
@@ -143,7 +142,7 @@ pub(super) unsafe fn mul<V: Lanes>(p: &MulParams, a: &[i8], b: &[i8], y: &mut [i
 #[inline(always)]
 pub(super) unsafe fn max_pool<V: Lanes>(g: &Geometry, x: &[i8], y: &mut [i8]) -> bool {
     let channels = g.output[2];
-    if !pixels::fit(g, x, y) || g.input[2] != channels {
+    if !g.fits(x, y) || g.input[2] != channels {
         return false;
     }
     for (position, y) in y.chunks_exact_mut(channels).enumerate() {
@@ -173,7 +172,7 @@ pub(super) unsafe fn max_pool<V: Lanes>(g: &Geometry, x: &[i8], y: &mut [i8]) ->
 #[inline(always)]
 pub(super) unsafe fn avg_pool<V: Lanes>(g: &Geometry, l: &Layer, count_base: usize, x: &[i8], y: &mut [i8]) -> bool {
     let channels = g.output[2];
-    if !pixels::fit(g, x, y) || g.input[2] != channels || !takes_output(l, 0) {
+    if !g.fits(x, y) || g.input[2] != channels || !takes_output(l, 0) {
         return false;
     }
     // SAFETY: the instructions are the caller's to have.

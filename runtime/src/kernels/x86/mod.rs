@@ -15,7 +15,6 @@ mod elementwise;
 mod lanes;
 mod linear;
 mod matrix;
-mod pixels;
 mod requant;
 mod sets;
 mod steps;
