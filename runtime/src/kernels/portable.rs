@@ -352,10 +352,9 @@ fn divide(n: usize, by: usize) -> [usize; 2] {
 }
 
 /// The quotient rounded up; 0 where nothing can be divided.
-#[inline(always)]
+#[cfg_attr(not(target_os = "none"), inline(always))]
 pub(crate) fn div_ceil(n: usize, by: usize) -> usize {
-    let [quotient, rest] = divide(n, by);
-    quotient + (rest != 0 && by != 0) as usize
+    n.checked_div(by).map_or(0, |quotient| quotient + (quotient * by != n) as usize)
 }
 
 /// `len` elements from `start` on.
