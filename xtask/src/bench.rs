@@ -128,8 +128,8 @@ fn instructions(
     println!("\n## {title}\n");
     print!("| network | MACs |");
     WAYS.iter().for_each(|w| print!(" {} | per MAC |", w.name));
-    println!(" CMSIS-NN ÷ M4 | CMSIS-NN ÷ M55 |");
-    println!("| --- | ---: |{} ---: | ---: |", " ---: | ---: |".repeat(WAYS.len()));
+    println!(" CMSIS-NN ÷ M4 | CMSIS-NN ÷ M55 | argmax | checksum |");
+    println!("| --- | ---: |{} ---: | ---: | ---: | --- |", " ---: | ---: |".repeat(WAYS.len()));
     let mut counts = Counts::new();
     for name in names {
         let runs = WAYS.iter().map(|way| b.count(name, way, flags)).collect::<Result<Vec<_>>>()?;
@@ -142,10 +142,12 @@ fn instructions(
             let ratio = reference(name).map(|r| r.cmsis_nn[i] as f64 / n(&run["total"]).max(1) as f64);
             print!(" {} |", ratio.map_or_else(|| "–".into(), |r| format!("{r:.2}")));
         }
-        println!();
+        println!(" {} | {} |", n(&runs[0]["argmax"]), runs[0]["checksum"].as_str().unwrap_or(""));
         counts.push((name, runs));
     }
-    println!("\nOutput bytes of every run were equal to the host's portable kernels.");
+    println!(
+        "\nOutput bytes of every run were equal to the host's portable kernels; checksums are of the Cortex-M4's."
+    );
     if layers {
         for (name, runs) in &counts {
             per_layer(name, runs);

@@ -9,6 +9,7 @@ use evenkeel::chain;
 use evenkeel::error::{Context, Error, Result};
 use evenkeel_emulator::{Board, Job, aarch64};
 use evenkeel_runtime::cast::MappedFile;
+use evenkeel_runtime::format::crc32;
 use evenkeel_runtime::kernels::Portable;
 use evenkeel_runtime::preprocess::{normalise_input, quantise_input};
 use evenkeel_runtime::{Model, Session};
@@ -126,8 +127,8 @@ impl Bench {
         Ok(json!({
             "target": board.processor(), "unit": "instructions", "total": outcome.total_instructions / n,
             "kernels": if portable { "portable" } else { board.processor() },
-            "inferences": n, "equal_bytes": true,
-            "layers": layers(model, |i| outcome.layers[i] / n),
+            "inferences": n, "equal_bytes": true, "argmax": argmax(model, &outcome.outputs),
+            "checksum": checksum(&outcome.outputs), "layers": layers(model, |i| outcome.layers[i] / n),
         }))
     }
 
@@ -149,9 +150,21 @@ impl Bench {
         Ok(json!({
             "target": format!("aarch64 ({})", core.name()), "unit": "instructions",
             "total": outcome.total_instructions / n, "kernels": if self.portable { "portable" } else { "aarch64" },
-            "inferences": n, "equal_bytes": true, "layers": layers(model, |i| outcome.layers[i] / n),
+            "inferences": n, "equal_bytes": true, "argmax": argmax(model, &outcome.outputs),
+            "checksum": checksum(&outcome.outputs), "layers": layers(model, |i| outcome.layers[i] / n),
         }))
     }
+}
+
+/// Where the first output is largest; the first one wins a tie.
+fn argmax(model: &Model, outputs: &[i8]) -> usize {
+    let first = outputs.get(..model.output().elements()).unwrap_or(outputs);
+    (0..first.len()).rev().max_by_key(|&i| first[i]).unwrap_or(0)
+}
+
+/// CRC-32 of all output bytes: the same wherever a model runs on the same inputs.
+fn checksum(outputs: &[i8]) -> String {
+    format!("{:08x}", crc32(bytemuck::cast_slice(outputs)))
 }
 
 /// An error where an emulated device's outputs are not this host's.
@@ -213,6 +226,8 @@ fn table(out: &Value) -> Result<()> {
     );
     if out.get("equal_bytes").is_some() {
         say!("outputs of {} inputs are equal to the host's, byte for byte", number(&out["inferences"]));
+        let checksum = out["checksum"].as_str().unwrap_or("");
+        say!("the first is largest at {}; checksum of all {checksum}", number(&out["argmax"]));
     }
     Ok(())
 }
