@@ -114,7 +114,8 @@ fn runs_as_the_operators_do_one_by_one() {
             outputs.push(expected);
         }
         outputs.dedup();
-        assert!(outputs.len() > 5, "the model is not constant: {outputs:?}");
+        // The first few inputs saturate the outputs of one of the two.
+        assert!(cfg!(miri) || outputs.len() > 5, "the model is not constant: {outputs:?}");
     }
 }
 
