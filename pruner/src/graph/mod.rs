@@ -173,6 +173,17 @@ pub enum Axis {
     W,
 }
 
+impl Axis {
+    /// Row, column and channel of the first element of a slice that begins at `begin` on this axis.
+    pub(crate) fn first(self, begin: usize) -> [usize; 3] {
+        match self {
+            Axis::H => [begin, 0, 0],
+            Axis::W => [0, begin, 0],
+            Axis::C => [0, 0, begin],
+        }
+    }
+}
+
 /// Geometry of a sliding window, each pair vertical then horizontal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {

@@ -1,7 +1,7 @@
 //! From the operations of a network to the operators and tensors of a file: residual sums join the convolution before
 //! them, and what is concatenated is written where it belongs. Shapes alone decide.
 
-use crate::graph::{Axis, Graph, Op, Shape, Window};
+use crate::graph::{Graph, Op, Shape, Window};
 use crate::quant::fuse::{Step, Steps, whole};
 use crate::quant::{QGraph, QNode, QOp};
 
@@ -98,11 +98,7 @@ pub(super) fn of_steps<'a>(graph: &'a Graph, steps: &'a Steps) -> Vec<Item<'a>> 
             Op::Activation(_) => Kind::Lut,
             Op::Resize { scale } => Kind::Resize(*scale),
             Op::Pad { pad, .. } => Kind::Pad([pad[0], pad[1]]),
-            Op::Slice { axis, begin, .. } => Kind::Slice(match axis {
-                Axis::H => [*begin, 0, 0],
-                Axis::W => [0, *begin, 0],
-                Axis::C => [0, 0, *begin],
-            }),
+            Op::Slice { axis, begin, .. } => Kind::Slice(axis.first(*begin)),
             Op::Softmax => Kind::Softmax,
             // Nothing else becomes a step.
             Op::Input | Op::BatchNorm(_) | Op::Flatten => Kind::Input,

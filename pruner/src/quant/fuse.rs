@@ -282,4 +282,4 @@ impl Fusing<'_> {
 }
 
 /// The clip that clips nothing.
-const NONE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+pub(super) const NONE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);

@@ -2,7 +2,7 @@
 
 use super::{QOp, QParams, fixed};
 use crate::error::{Error, Result};
-use crate::graph::{Axis, Op};
+use crate::graph::Op;
 
 /// The quantisation that the runtime's softmax has.
 pub(super) const SHARES: QParams = QParams { scale: 1.0 / 256.0, zero: -128 };
@@ -28,11 +28,7 @@ pub(super) fn moves(op: &Op) -> Result<QOp> {
         Op::Pad { pad, value: 0.0 } => Ok(QOp::Pad([pad[0], pad[1]])),
         Op::Pad { value, .. } => Err(Error::new(format!("pads with {value}, which has no int8 form"))
             .help("pad with zeros, or pad the data before the network")),
-        Op::Slice { axis, begin, .. } => Ok(QOp::Slice(match axis {
-            Axis::H => [*begin, 0, 0],
-            Axis::W => [0, *begin, 0],
-            Axis::C => [0, 0, *begin],
-        })),
+        Op::Slice { axis, begin, .. } => Ok(QOp::Slice(axis.first(*begin))),
         _ => Err(Error::new("internal error: it does not only move values")),
     }
 }

@@ -3,7 +3,7 @@
 //! Each mark is a step: the operator before it, the clips between, and the marks that the operator reads. Flatten
 //! disappears as in [`super::fuse`].
 
-use super::fuse::{label, tap_range, whole};
+use super::fuse::{NONE, label, tap_range, whole};
 use super::pointwise::{SHARES, moves, table};
 use super::quantise::{check_norm, conv_order, linear_order};
 use super::{QGraph, QNode, QOp, QParams, fixed, given};
@@ -16,8 +16,6 @@ use std::collections::HashMap;
 /// The help of errors about what is not quantised.
 const MIXED: &str = "every operator needs QuantizeLinear and DequantizeLinear on its inputs and its result; \
     quantise the whole network, or compile the f32 network with --data";
-/// The clip that clips nothing.
-const NONE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
 /// The network of a quantised file. `input_norm` is one record per channel, one for all, or none, as in [`super::quantise()`].
 ///
