@@ -19,6 +19,7 @@ mod export;
 mod inspect;
 mod key;
 mod keygen;
+mod methods;
 mod monitor;
 mod patterns;
 mod prune;
@@ -56,6 +57,7 @@ enum Command {
     Train(train::Train),
     Inspect(inspect::Inspect),
     Audit(audit::Audit),
+    Methods(methods::Methods),
     Patterns(patterns::Patterns),
     Prune(prune::Prune),
     Compile(compile::Compile),
@@ -79,6 +81,7 @@ impl Cli {
             Command::Train(c) => c.run().map(done),
             Command::Inspect(c) => c.run().map(done),
             Command::Audit(c) => c.run().map(done),
+            Command::Methods(c) => c.run().map(done),
             Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Compile(c) => c.run().map(done),

@@ -15,7 +15,7 @@ use evenkeel::onnx;
 use evenkeel::progress::Stop;
 use evenkeel::prune::blocks::Pattern;
 use evenkeel::prune::select::Frame;
-use evenkeel::prune::{BlockOptions, Method, Options, Outcome, prune};
+use evenkeel::prune::{BlockOptions, Options, Outcome, Recipe, prune};
 use evenkeel::report::{BudgetLine, HistoryLine, LayerLine, Report};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,9 +40,9 @@ pub struct Prune {
     /// Where the .keel file goes
     #[arg(short, long)]
     output: PathBuf,
-    /// The method
-    #[arg(long, value_enum, default_value_t = Method::Contract)]
-    method: Method,
+    /// The method: a sum of parts such as fairgrape+kd+ceag; `evenkeel methods` lists them
+    #[arg(long, default_value = "default")]
+    method: Recipe,
     /// What the file is for: portable, cortex-m4, cortex-m55, aarch64 or x86-64
     #[arg(long, default_value_t)]
     target: Target,
@@ -186,7 +186,7 @@ impl Prune {
         }
         check_rate(self.lr)?;
         Ok(Options {
-            method: self.method,
+            method: self.method.clone(),
             steps: self.steps,
             tune: self.tune,
             recover: self.recover,
@@ -246,10 +246,9 @@ impl Prune {
                 .collect(),
             history: history.collect(),
             method: format!(
-                "{:?}, {} steps of {} updates, {} of recovery, learning rate {}",
+                "{}, {} steps of {} updates, {} of recovery, learning rate {}",
                 options.method, options.steps, options.tune, options.recover, options.rate
-            )
-            .to_lowercase(),
+            ),
             seed: options.seed,
             command: std::env::args().collect::<Vec<_>>().join(" "),
             notes: options.blocks.map(|b| block_note(b.pattern, &o.blocks)).into_iter().collect(),

@@ -3,7 +3,7 @@
 use super::verdict::{Bounded, Verdict};
 
 /// Lines of aligned columns: the first column to the left, all others to the right.
-pub(super) fn align(rows: &[Vec<String>]) -> String {
+pub fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

@@ -14,23 +14,37 @@ pub fn cross_entropy(logits: Tensor<2>, y: &[usize], weight: &[f32]) -> Tensor<1
     for (i, (&c, &w)) in y.iter().zip(weight).enumerate() {
         target[i * k + c] = w;
     }
-    let target = Tensor::<2>::from_data(TensorData::new(target, [n, k]), &logits.device());
+    soft_cross_entropy(logits, target)
+}
+
+/// `-sum_ic target_ic * log softmax(logits_i)_c`; `target` holds `n × k` weights.
+pub fn soft_cross_entropy(logits: Tensor<2>, target: Vec<f32>) -> Tensor<1> {
+    let target = Tensor::<2>::from_data(TensorData::new(target, logits.dims()), &logits.device());
     (log_softmax(logits, 1) * target).sum().neg()
+}
+
+/// Softmax of `n × k` logits on the host.
+pub fn softmax_rows(logits: &[f32], k: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(logits.len());
+    for row in logits.chunks(k) {
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let e: Vec<f32> = row.iter().map(|v| (v - max).exp()).collect();
+        let sum: f32 = e.iter().sum();
+        out.extend(e.iter().map(|v| v / sum));
+    }
+    out
 }
 
 /// `sum_i weight_i * T² * KL(teacher_i || student_i)` at temperature [`TEMPERATURE`], the constant entropy
 /// of the teacher left out; `teacher` holds `n × k` logits.
 pub fn distil(logits: Tensor<2>, teacher: &[f32], weight: &[f32]) -> Tensor<1> {
     let [n, k] = logits.dims();
-    let mut target = Vec::with_capacity(n * k);
-    for (row, &w) in teacher.chunks(k).zip(weight) {
-        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let e: Vec<f32> = row.iter().map(|v| ((v - max) / TEMPERATURE).exp()).collect();
-        let sum: f32 = e.iter().sum();
-        target.extend(e.iter().map(|v| v / sum * w * TEMPERATURE * TEMPERATURE));
+    let cooled: Vec<f32> = teacher.iter().take(n * k).map(|v| v / TEMPERATURE).collect();
+    let mut target = softmax_rows(&cooled, k);
+    for (row, &w) in target.chunks_mut(k).zip(weight) {
+        row.iter_mut().for_each(|p| *p *= w * TEMPERATURE * TEMPERATURE);
     }
-    let target = Tensor::<2>::from_data(TensorData::new(target, [n, k]), &logits.device());
-    (log_softmax(logits / TEMPERATURE, 1) * target).sum().neg()
+    soft_cross_entropy(logits / TEMPERATURE, target)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod loss;
 pub mod optimise;
 mod pointwise;
 pub mod set;
+pub mod term;
 pub mod train;
 pub mod zoo;
 
@@ -147,27 +148,42 @@ impl Net {
 
     /// The result `[batch, classes]`; a spatial result is flattened.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        self.forward_hooked(x, &[], &[]).0
+    }
+
+    /// The same, and the values of the nodes in `watch`. What a node in `gates` reads first is multiplied by its gate,
+    /// `[batch or 1, channels, 1, 1]`.
+    pub fn forward_hooked(
+        &self,
+        x: Tensor<4>,
+        gates: &[(NodeId, Tensor<4>)],
+        watch: &[NodeId],
+    ) -> (Tensor<2>, Vec<Tensor<4>>) {
         let last = self.last_use();
         let mut values: Vec<Option<Tensor<4>>> = vec![None; self.graph.nodes.len()];
+        let mut watched = vec![None; watch.len()];
         for (i, n) in self.graph.nodes.iter().enumerate() {
-            values[i] = Some(self.compute(i, n, &values, &x));
+            let gate = gates.iter().find(|g| g.0 == i).map(|g| &g.1);
+            let value = self.compute(i, n, &values, &x, gate);
+            for (seen, _) in watched.iter_mut().zip(watch).filter(|(_, w)| **w == i) {
+                *seen = Some(value.clone());
+            }
+            values[i] = Some(value);
             for &j in &n.inputs {
                 if last[j] == i {
                     values[j] = None;
                 }
             }
         }
-        match values[self.graph.output].take() {
-            Some(y) => y.flatten(1, 3),
-            None => x.flatten(1, 3),
-        }
+        let y = values[self.graph.output].take().unwrap_or(x);
+        (y.flatten(1, 3), watched.into_iter().flatten().collect())
     }
 
     /// The value of every node, for calibration and statistics.
     pub fn forward_all(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
         let mut values: Vec<Option<Tensor<4>>> = vec![None; self.graph.nodes.len()];
         for (i, n) in self.graph.nodes.iter().enumerate() {
-            values[i] = Some(self.compute(i, n, &values, &x));
+            values[i] = Some(self.compute(i, n, &values, &x, None));
         }
         values.into_iter().flatten().collect()
     }
@@ -183,9 +199,22 @@ impl Net {
         last
     }
 
-    fn compute(&self, id: NodeId, n: &Node, values: &[Option<Tensor<4>>], x: &Tensor<4>) -> Tensor<4> {
+    fn compute(
+        &self,
+        id: NodeId,
+        n: &Node,
+        values: &[Option<Tensor<4>>],
+        x: &Tensor<4>,
+        gate: Option<&Tensor<4>>,
+    ) -> Tensor<4> {
         // A graph is in topological order, so an input that is missing can only be the network's own.
-        let arg = |k: usize| values[n.inputs[k]].clone().unwrap_or_else(|| x.clone());
+        let arg = |k: usize| {
+            let value = values[n.inputs[k]].clone().unwrap_or_else(|| x.clone());
+            match gate {
+                Some(gate) if k == 0 => value * gate.clone(),
+                _ => value,
+            }
+        };
         let layer = self.slot[id].map(|s| &self.layers.layers[s]);
         match (&n.op, layer) {
             (Op::Conv(c), Some(Layer::Affine(a))) => {

@@ -1,31 +1,38 @@
-//! The training loop: batches, a loss with a weight per row, AdamW with a cosine schedule, the best kept.
+//! The training loop: batches, cross-entropy and the terms of a method, AdamW with a cosine schedule, the best kept.
 
-use super::{Layer, Layers, Net, Set, floats, loss, set};
+use super::term::{Batch, Reference, Term, Weights};
+use super::{Layer, Layers, Net, Set, floats, loss};
 use crate::data::batch::epoch_batches;
 use crate::error::{Error, Result};
+use crate::graph::NodeId;
 use crate::progress::Stop;
-use crate::prune::constraint::Constraint;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, Gradients, Tensor};
 use indicatif::ProgressBar;
 use rand_chacha::ChaCha8Rng;
 
-/// Share of the distillation in the loss (Blakeney et al. 2021).
-const DISTIL: f32 = 0.9;
-
 /// What to train on, and towards what.
-pub struct Task<'a> {
+pub struct Task<'a, 't> {
     /// The rows.
     pub train: &'a Set,
-    /// Logits of the dense model on them: with these, the loss is 0.9 distillation and 0.1 cross-entropy.
-    pub teacher: Option<&'a [f32]>,
     /// Importance of each row, 1 on average.
     pub row_weight: &'a [f32],
-    /// Multipliers that hold every group's excess drop under the contract's bound.
-    pub constraint: Option<&'a mut Constraint>,
+    /// What is added to the cross-entropy.
+    pub terms: &'a mut [Box<dyn Term + 't>],
+    /// The dense network, where a term compares activations with it.
+    pub reference: Option<&'a Reference>,
     /// Whether weights that are zero at the start stay so.
     pub hold_zeros: bool,
+    /// The only layer that is trained; all of them where none is named.
+    pub only: Option<NodeId>,
+}
+
+impl<'a> Task<'a, '_> {
+    /// Cross-entropy alone.
+    pub fn plain(train: &'a Set, row_weight: &'a [f32]) -> Self {
+        Task { train, row_weight, terms: &mut [], reference: None, hold_zeros: false, only: None }
+    }
 }
 
 /// How long and how fast.
@@ -83,20 +90,8 @@ pub fn fit(
             batches = epoch_batches(task.train.len(), schedule.batch, rng);
         }
         let Some(rows) = batches.pop() else { return Err(Error::new("there are no rows to train on")) };
-        let logits = net.forward(net.input(task.train.gather(&rows)));
-        let y: Vec<usize> = rows.iter().map(|&r| task.train.y[r]).collect();
-        let k = logits.dims()[1];
-        if let Some(c) = task.constraint.as_deref_mut() {
-            let predicted = set::classes(&floats(logits.clone().detach())?, k);
-            c.observe(&rows, &y, &predicted);
-        }
-        let (hard, soft) = weights(task, &rows, &y);
-        let mut total = loss::cross_entropy(logits.clone(), &y, &hard);
-        if let Some(teacher) = task.teacher {
-            let teacher: Vec<f32> = rows.iter().flat_map(|&r| teacher[r * k..(r + 1) * k].iter().copied()).collect();
-            total = total + loss::distil(logits, &teacher, &soft);
-        }
-        let grads = GradientsParams::from_grads(total.backward(), &net.layers);
+        let total = task.loss(&net, &rows)?;
+        let grads = task.gradients(&net, total.backward());
         net.layers = held.again(optimiser.step(schedule.rate_at(step), net.layers, grads));
         bar.inc(1);
         if (step + 1) % schedule.eval_every == 0 || step + 1 == schedule.steps {
@@ -148,18 +143,34 @@ fn keep_best(net: &Net, score: &mut Option<Score>, best: &mut Option<(f64, Layer
     Ok(())
 }
 
-/// Weights of cross-entropy and of distillation for the rows of a batch.
-fn weights(task: &Task, rows: &[usize], y: &[usize]) -> (Vec<f32>, Vec<f32>) {
-    let n = rows.len() as f32;
-    let share = if task.teacher.is_some() { DISTIL } else { 0.0 };
-    let soft: Vec<f32> = rows.iter().map(|&r| share * task.row_weight[r] / n).collect();
-    let hard: Vec<f32> = rows.iter().map(|&r| (1.0 - share) * task.row_weight[r] / n).collect();
-    match task.constraint.as_deref() {
-        None => (hard, soft),
-        Some(c) => {
-            let (extra, scale) = c.weights(rows, y);
-            let hard = hard.iter().zip(&extra).map(|(h, e)| (h + e).max(0.0) * scale).collect();
-            (hard, soft.iter().map(|s| s * scale).collect())
+impl Task<'_, '_> {
+    /// The loss of the network on some rows: weighted cross-entropy, and what the terms add.
+    fn loss(&mut self, net: &Net, rows: &[usize]) -> Result<Tensor<1>> {
+        let x = self.train.gather(rows);
+        let (watch, reference) = match self.reference {
+            Some(r) => (r.watched(), r.values(x.clone())),
+            None => Default::default(),
+        };
+        let (logits, watched) = net.forward_hooked(net.input(x), &[], &watch);
+        let y = rows.iter().map(|&r| self.train.y[r]).collect();
+        let host = if self.terms.is_empty() { Vec::new() } else { floats(logits.clone().detach())? };
+        let batch = Batch { rows, y, logits: logits.clone(), host, watched, reference };
+        let mut weights = Weights::new(rows.iter().map(|&r| self.row_weight[r] / rows.len() as f32).collect());
+        self.terms.iter_mut().for_each(|t| t.weigh(&batch, &mut weights));
+        let target = weights.targets(&batch.y, logits.dims()[1]);
+        let mut total = loss::soft_cross_entropy(logits, target);
+        for term in self.terms.iter_mut() {
+            if let Some(more) = term.loss(&batch, &weights) {
+                total = total + more;
+            }
+        }
+        Ok(total * weights.scale)
+    }
+
+    fn gradients(&self, net: &Net, mut grads: Gradients) -> GradientsParams {
+        match self.only.and_then(|id| net.affine(id)) {
+            Some(layer) => GradientsParams::from_params(&mut grads, &net.layers, &[layer.weight.id, layer.bias.id]),
+            None => GradientsParams::from_grads(grads, &net.layers),
         }
     }
 }
@@ -180,7 +191,7 @@ impl Net {
 mod tests {
     use super::*;
     use crate::graph::{Conv, Linear, Op};
-    use crate::net::{device, zoo};
+    use crate::net::{device, set, zoo};
     use rand_chacha::rand_core::SeedableRng;
 
     /// Two classes that differ in the sign of the first channel are learnt, twice the same.
@@ -199,8 +210,7 @@ mod tests {
             let train = Set::for_test(x, y.clone(), 32);
             let net = Net::new(&graph, &device("cpu").unwrap().autodiff());
             let schedule = Schedule { steps: 30, batch: 16, rate: 3e-3, decay: 0.0, eval_every: 10 };
-            let mut task =
-                Task { train: &train, teacher: None, row_weight: &[1.0; 64], constraint: None, hold_zeros: false };
+            let mut task = Task::plain(&train, &[1.0; 64]);
             let stop = Stop::default();
             let mut score = |n: &Net| {
                 let p = set::classes(&train.logits(n, &stop)?, 2);
@@ -245,8 +255,7 @@ mod tests {
         );
         let net = Net::new(&graph, &device("cpu").unwrap().autodiff());
         let schedule = Schedule { steps: 12, batch: 16, rate: 3e-3, decay: 1e-4, eval_every: 4 };
-        let mut task =
-            Task { train: &train, teacher: None, row_weight: &[1.0; 64], constraint: None, hold_zeros: true };
+        let mut task = Task { hold_zeros: true, ..Task::plain(&train, &[1.0; 64]) };
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let net = fit(net, &mut task, &schedule, None, &mut rng, &Stop::default(), &ProgressBar::hidden()).unwrap();
         let (before, after) = (weights(&graph), weights(&net.to_graph().unwrap()));

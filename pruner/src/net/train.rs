@@ -38,7 +38,7 @@ pub fn train(graph: &Graph, train: &Set, selection: &Set, how: &Training, stop: 
     let mut rng = ChaCha8Rng::seed_from_u64(*seed);
     let progress = bar("train", schedule.steps);
     let row_weight = row_weights(metric, &train.y, classes);
-    let mut task = Task { train, teacher: None, row_weight: &row_weight, constraint: None, hold_zeros: false };
+    let mut task = Task::plain(train, &row_weight);
     let rows: Vec<usize> = (0..selection.len()).collect();
     let go_on = Stop::default();
     let mut score = |net: &Net| -> Result<f64> {

@@ -3,43 +3,33 @@
 use super::blocks::choose::{Grid, choose};
 use super::blocks::matrices::{Matrix, check, matrices};
 use super::blocks::{self, Pattern};
-use super::constraint::Constraint;
-use super::norm::with_norm;
-use super::score::{magnitude, taylor};
+use super::gated::{Learning, bifp, ffw};
+use super::recipe::{Kind, Recipe, When};
+use super::score::{Scorer, Scoring, magnitude};
 use super::select::{Candidates, Frame, Limits, Policy, Rules, select};
 use super::shrink::shrink;
 use super::standing::{Standing, standing};
+use super::terms::pw_loss::PwLoss;
+use super::tune::{Tuner, Tuning};
 use crate::contract::{Contract, Metric};
 use crate::couple::{Coupling, couple, widths};
 use crate::error::{Error, Result};
 use crate::fair::metrics::value;
 use crate::graph::Graph;
-use crate::graph::norm::fold_batch_norm;
 use crate::lower::{Cost, Target};
-use crate::net::optimise::{Schedule, Task, fit};
 use crate::net::train::row_weights;
 use crate::net::{Net, Set, Split, set};
 use crate::progress::{Stop, bar};
 use burn::tensor::Device;
-use indicatif::ProgressBar;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
-
-/// A pruning method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Method {
-    /// Per-group gate-Taylor scores, worst group per byte saved, distillation and a multiplier per group.
-    Contract,
-    /// L1 magnitude, every layer thinned alike, plain cross-entropy: the baseline.
-    Magnitude,
-}
 
 /// How to prune.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The method.
-    pub method: Method,
+    pub method: Recipe,
     /// Pruning steps of the cubic schedule.
     pub steps: usize,
     /// Optimiser steps after each of them but the last.
@@ -103,6 +93,8 @@ pub struct Outcome {
     pub limits: Limits,
     /// Where it stood after every step, on selection rows.
     pub history: Vec<Step>,
+    /// The network after every step, folded: the dense one first.
+    pub path: Vec<Graph>,
     /// Name and width of every class before and after.
     pub widths: Vec<(String, usize, usize)>,
     /// Name of every layer with blocks, how many it has, and how many are zero.
@@ -135,15 +127,15 @@ pub fn prune(
         flash: b.flash.map(|l| l.resolve(cost.flash)),
         ram: b.ram.map(|l| l.resolve(cost.ram)),
     };
-    let policy = if options.method == Method::Contract { Policy::WorstGroup } else { Policy::Uniform };
-    let rules = Rules { round_to: options.round_to, min_share: options.min_share, policy };
+    let rules = Rules { round_to: options.round_to, min_share: options.min_share, policy: options.method.policy };
     let widths = widths(&coupling);
     // A budget that cannot be met is refused before any time is spent.
     let scores = magnitude(dense, &coupling);
+    let uniform = Rules { policy: Policy::Uniform, ..rules };
     select(
         &Candidates { graph: dense, coupling: &coupling, scores: &scores, dense_widths: &widths },
         &limits,
-        &rules,
+        &uniform,
         frame,
     )?;
 
@@ -158,7 +150,9 @@ pub fn prune(
         metric: contract.fairness.metric,
         bound: contract.fairness.max_excess_drop,
         dense_select: set::classes(&selection.set.logits(&net, stop)?, classes),
+        dense_train: set::classes(&teacher, classes),
         row_weight: row_weights(contract.fairness.metric, &train.set.y, classes),
+        pw: options.method.has(Kind::PwLoss).then(|| PwLoss::new(&teacher, &train.set.y, classes)),
         teacher,
         dense,
         coupling,
@@ -201,68 +195,75 @@ fn phases(o: &Options) -> Vec<(String, Phase)> {
     channels.chain(blocks).collect()
 }
 
+/// How many of the steps of the recovery go to constraints on the dense network, to the recovery, and to the last layer
+/// alone: all methods have as many in all.
+fn shares(o: &Options) -> (usize, usize, usize) {
+    let before = if o.method.when == When::Before { o.recover / 3 } else { 0 };
+    let last = if o.method.last_layer { o.recover / 4 } else { 0 };
+    (before, (o.recover - before - last).max(1), last)
+}
+
 /// What all steps of the schedule share.
-struct Search<'a> {
-    metric: Metric,
+pub(super) struct Search<'a> {
+    pub(super) metric: Metric,
     /// On every group's excess drop.
-    bound: f64,
+    pub(super) bound: f64,
     /// The dense network, its classes, their widths, and what it costs.
-    dense: &'a Graph,
+    pub(super) dense: &'a Graph,
     coupling: Coupling,
     widths: Vec<usize>,
     cost: Cost,
-    /// Logits of the dense network on training rows.
-    teacher: Vec<f32>,
+    /// Logits and classes of the dense network on training rows.
+    pub(super) teacher: Vec<f32>,
+    pub(super) dense_train: Vec<usize>,
     /// Its predictions on selection rows.
     dense_select: Vec<usize>,
-    row_weight: Vec<f32>,
+    pub(super) row_weight: Vec<f32>,
+    /// Weights and targets of the training rows, where the method has some of its own.
+    pub(super) pw: Option<PwLoss>,
     limits: Limits,
     rules: Rules,
-    train: Split<'a>,
+    pub(super) train: Split<'a>,
     selection: Split<'a>,
-    options: &'a Options,
+    pub(super) options: &'a Options,
     frame: &'a Frame,
-}
-
-/// How a network is fine-tuned.
-#[derive(Clone, Copy)]
-struct Tuning {
-    /// The recovery at the end.
-    last: bool,
-    /// Weights that are zero stay zero.
-    hold_zeros: bool,
 }
 
 impl Search<'_> {
     fn run(&self, stop: &Stop) -> Result<Outcome> {
         let o = self.options;
         let mut rng = ChaCha8Rng::seed_from_u64(o.seed);
-        let classes = self.dense.output_shape().len();
-        let dense_train = set::classes(&self.teacher, classes);
-        let (groups, y) = (self.train.groups, &self.train.set.y);
-        let mut constraint = Constraint::new(self.metric, self.bound, groups, y, &dense_train, classes);
         let phases = phases(o);
+        let (first, recover, last) = shares(o);
         let progress = bar("prune", phases.len().saturating_sub(1).saturating_mul(o.tune).saturating_add(o.recover));
+        let mut tuner = Tuner::new(self, stop, &progress);
         let mut history = vec![self.stand("dense".into(), self.dense)?];
+        let mut path = vec![self.dense.clone()];
         let mut graph = self.dense.clone();
+        if first > 0 {
+            graph = tuner.tune(&graph, Tuning::before(first), &mut rng)?;
+        }
         for (i, (name, phase)) in phases.iter().enumerate() {
             if stop.is_set() {
                 break;
             }
             graph = match phase {
-                Phase::Channels(way) => self.thin(&graph, *way, &mut rng)?,
+                Phase::Channels(way) => self.thin(&graph, *way, &mut rng, stop)?,
                 Phase::Blocks(pattern, way) => self.zero_blocks(graph, *pattern, *way, &mut rng)?,
             };
-            let last = i + 1 == phases.len();
+            let ends = i + 1 == phases.len();
             let hold = matches!(phase, Phase::Blocks(..));
-            // Only the recovery is long enough for it: in the short tunings between, the scales of restored
-            // normalisations move faster than the rest follows, and the next scores would be those of a ruin.
-            let restore = o.restore_norm && last;
-            let start = if restore { with_norm(&graph, self.train.set, &o.device)? } else { graph };
-            let net =
-                self.tune(&start, Tuning { last, hold_zeros: hold }, &mut constraint, &mut rng, stop, &progress)?;
-            graph = fold_batch_norm(net.to_graph()?);
-            history.push(self.stand(if last { "recovery".into() } else { name.clone() }, &graph)?);
+            // Masks and gates were learnt with as many steps as other methods tune for.
+            let tuned = matches!(phase, Phase::Channels(_)) && self.learns();
+            if ends || !tuned {
+                let how = if ends { Tuning::recovery(recover, hold) } else { Tuning::between(o.tune, hold) };
+                graph = tuner.tune(&graph, how, &mut rng)?;
+            }
+            if ends && last > 0 && !stop.is_set() {
+                graph = tuner.tune(&graph, Tuning::last_layer(last, hold), &mut rng)?;
+            }
+            history.push(self.stand(if ends { "recovery".into() } else { name.clone() }, &graph)?);
+            path.push(graph.clone());
         }
         progress.finish_and_clear();
         let small = couple(&graph);
@@ -273,31 +274,70 @@ impl Search<'_> {
             stopped: history.len() <= phases.len(),
             blocks: self.blocks(&graph)?,
             history,
+            path,
             widths: widths.map(|(before, after)| (before.name.clone(), before.channels, after.channels)).collect(),
             graph,
         })
     }
 
+    /// Whether channels are chosen by gates that are learnt.
+    fn learns(&self) -> bool {
+        matches!(self.options.method.scorer, Scorer::Bifp | Scorer::Ffw)
+    }
+
     /// Removes channels until the limits hold that far on the way from the dense network to the budget.
-    fn thin(&self, graph: &Graph, way: f64, rng: &mut ChaCha8Rng) -> Result<Graph> {
-        let coupling = couple(graph);
-        let scores = match self.options.method {
-            Method::Contract => taylor(graph, &coupling, self.train, &self.options.device, rng)?,
-            Method::Magnitude => magnitude(graph, &coupling),
+    fn thin(&self, graph: &Graph, way: f64, rng: &mut ChaCha8Rng, stop: &Stop) -> Result<Graph> {
+        let (o, coupling, limits) = (self.options, couple(graph), self.limits.on_the_way(&self.cost, way));
+        let learning = Learning {
+            graph,
+            coupling: &coupling,
+            dense_widths: &self.widths,
+            train: self.train,
+            row_weight: &self.row_weight,
+            limits,
+            rules: self.rules,
+            frame: self.frame,
+            steps: o.tune,
+            batch: o.batch,
+            rate: o.rate,
+            device: &o.device,
         };
+        let mut learnt = None;
+        let scores = match o.method.scorer {
+            Scorer::Bifp => {
+                let (graph, scores) = bifp::joint(&learning, rng, stop)?;
+                learnt = Some(graph);
+                scores
+            }
+            Scorer::Ffw => ffw::learn(&learning, rng, stop)?,
+            scorer => self.scoring(graph, &coupling).scores(scorer, rng)?,
+        };
+        let graph = learnt.as_ref().unwrap_or(graph);
         let candidates = Candidates { graph, coupling: &coupling, scores: &scores, dense_widths: &self.widths };
-        let keep = select(&candidates, &self.limits.on_the_way(&self.cost, way), &self.rules, self.frame)?;
+        let keep = select(&candidates, &limits, &self.rules, self.frame)?;
         shrink(graph, &coupling, &keep)
     }
 
-    /// Makes blocks zero, part of the way to the pattern.
+    fn scoring<'s>(&'s self, graph: &'s Graph, coupling: &'s Coupling) -> Scoring<'s> {
+        Scoring {
+            graph,
+            coupling,
+            train: self.train,
+            dense: &self.dense_train,
+            pw: self.pw.as_ref(),
+            device: &self.options.device,
+        }
+    }
+
+    /// Makes blocks zero, part of the way to the pattern: by gate gradients per group where channels are scored per
+    /// group, else by magnitude.
     fn zero_blocks(&self, mut graph: Graph, pattern: Pattern, way: f64, rng: &mut ChaCha8Rng) -> Result<Graph> {
         let found = matrices(&graph, self.frame.target, pattern)?;
-        let (scores, pattern) = match self.options.method {
-            Method::Contract => {
+        let (scores, pattern) = match self.options.method.scorer {
+            Scorer::WorstGroup => {
                 (blocks::score::taylor(&graph, &found, self.train, &self.options.device, rng)?, pattern)
             }
-            Method::Magnitude => (blocks::score::magnitude(&graph, &found), pattern.even()),
+            _ => (blocks::score::magnitude(&graph, &found), pattern.even()),
         };
         let grid = |m: &Matrix| {
             let [down, across] = m.grid();
@@ -320,43 +360,8 @@ impl Search<'_> {
         Ok(matrices(graph, self.frame.target, blocks.pattern)?.iter().map(line).collect())
     }
 
-    /// Fine-tunes, where asked for with zeros held; the last time for longer, and keeping the best on the selection rows.
-    fn tune(
-        &self,
-        start: &Graph,
-        Tuning { last, hold_zeros }: Tuning,
-        constraint: &mut Constraint,
-        rng: &mut ChaCha8Rng,
-        stop: &Stop,
-        progress: &ProgressBar,
-    ) -> Result<Net> {
-        let o = self.options;
-        let steps = if last { o.recover } else { o.tune };
-        let schedule = Schedule {
-            steps,
-            batch: o.batch,
-            rate: o.rate,
-            decay: 1e-4,
-            eval_every: if last { (steps / 10).max(1) } else { steps.max(1) },
-        };
-        let by_contract = o.method == Method::Contract;
-        let mut task = Task {
-            train: self.train.set,
-            teacher: by_contract.then_some(self.teacher.as_slice()),
-            row_weight: &self.row_weight,
-            constraint: by_contract.then_some(constraint),
-            hold_zeros,
-        };
-        let mut best = |net: &Net| -> Result<f64> {
-            let s = self.judge(net)?;
-            // Feasible candidates by their metric; others lose twice what they are over the bound.
-            Ok(s.overall - if by_contract { 2.0 * (s.max_excess_drop - self.bound).max(0.0) } else { 0.0 })
-        };
-        let net = Net::new(start, &o.device.clone().autodiff());
-        fit(net, &mut task, &schedule, if last { Some(&mut best) } else { None }, rng, stop, progress)
-    }
-
-    fn judge(&self, net: &Net) -> Result<Standing> {
+    /// Where a network stands on the selection rows.
+    pub(super) fn judge(&self, net: &Net) -> Result<Standing> {
         let Split { set, groups } = self.selection;
         // Looking is short and must not fail half-way when the user stops the training.
         let now = set::classes(&set.logits(net, &Stop::default())?, self.dense.output_shape().len());

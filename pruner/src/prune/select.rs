@@ -67,8 +67,12 @@ impl Frame {
 pub enum Policy {
     /// From the class that has kept the largest share: every layer is thinned alike.
     Uniform,
-    /// The smallest worst-group loss of importance per unit of budget saved.
-    WorstGroup,
+    /// The smallest loss of importance per unit of budget saved: the worst group's, where scores are kept apart by
+    /// group.
+    Cheapest,
+    /// Every layer thinned alike, and in each the channels stay that keep every group's share of the importance
+    /// (FairGRAPE, Lin et al. 2022).
+    Share,
 }
 
 /// How coarse and how deep.
@@ -113,10 +117,13 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
             if class.frozen.is_some() || width <= floor {
                 continue;
             }
-            let bundle = bundle(&kept[i], floor, rules, |u| harm(&lost, &importance(scores, i, &[u])));
+            let bundle = match rules.policy {
+                Policy::Share => by_share(scores, i, &kept[i], next(width, floor, rules)),
+                _ => bundle(&kept[i], floor, rules, |u| harm(&lost, &importance(scores, i, &[u]))),
+            };
             let rank = match rules.policy {
-                Policy::Uniform => -(width as f64 / dense as f64),
-                Policy::WorstGroup => {
+                Policy::Uniform | Policy::Share => -(width as f64 / dense as f64),
+                Policy::Cheapest => {
                     shapes.set(i, width - bundle.len());
                     let saved = saving(limits, &now, &frame.cost(shapes.graph())?, shapes.graph());
                     shapes.set(i, width);
@@ -151,6 +158,9 @@ fn floor(graph: &Graph, class: &Class, dense: usize, rules: &Rules) -> usize {
 /// most. The derivative of the smooth one, which is its first order, ignores who has not lost anything yet, even
 /// where a single channel is all that a group has.)
 pub(super) fn harm(lost: &[f64], added: &[f64]) -> f64 {
+    if let [added] = added {
+        return *added;
+    }
     let worst = lost.iter().copied().fold(0.0, f64::max);
     let tau = (0.1 * worst).max(1e-9);
     let top = added.iter().copied().fold(0.0, f64::max) / tau;
@@ -168,9 +178,37 @@ fn importance(scores: &Scores, class: usize, units: &[usize]) -> Vec<f64> {
     scores.groups.iter().map(|group| units.iter().map(|&u| group[class][u]).sum()).collect()
 }
 
+/// The next smaller width that the rules allow.
+fn next(width: usize, floor: usize, rules: &Rules) -> usize {
+    ((width - 1) / rules.round_to * rules.round_to).max(floor)
+}
+
+/// The channels that go when `stay` of those kept are taken one by one, each time the most important one for the group
+/// whose share of the importance taken so far is furthest under its share of the importance of all.
+fn by_share(scores: &Scores, class: usize, kept: &[usize], stay: usize) -> Vec<usize> {
+    let of = |g: usize, u: usize| scores.groups[g][class][u];
+    let groups = scores.groups.len();
+    let sums: Vec<f64> = (0..groups).map(|g| kept.iter().map(|&u| of(g, u)).sum()).collect();
+    let total: f64 = sums.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    let (mut taken, mut left) = (vec![0.0; groups], kept.to_vec());
+    for _ in 0..stay {
+        let so_far: f64 = taken.iter().sum();
+        let share = |g: usize| if so_far > 0.0 { taken[g] / so_far } else { 1.0 / groups as f64 };
+        let behind = |g: &usize| share(*g) - sums[*g] / total;
+        let Some(g) = (0..groups).min_by(|a, b| behind(a).total_cmp(&behind(b))) else { break };
+        let Some(best) = (0..left.len()).max_by(|&a, &b| of(g, left[a]).total_cmp(&of(g, left[b])).then(b.cmp(&a)))
+        else {
+            break;
+        };
+        let u = left.remove(best);
+        taken.iter_mut().enumerate().for_each(|(g, t)| *t += of(g, u));
+    }
+    left
+}
+
 /// The least important channels that bring a class down to the next multiple of the rounding.
 fn bundle(kept: &[usize], floor: usize, rules: &Rules, harm: impl Fn(usize) -> f64) -> Vec<usize> {
-    let next = ((kept.len() - 1) / rules.round_to * rules.round_to).max(floor);
+    let next = next(kept.len(), floor, rules);
     let mut units: Vec<(f64, usize)> = kept.iter().map(|&u| (harm(u), u)).collect();
     units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     units.into_iter().take(kept.len() - next).map(|(_, u)| u).collect()

@@ -6,7 +6,7 @@ use crate::data::GroupSet;
 use crate::data::groups::Group;
 use crate::graph::eval::eval_output;
 use crate::graph::samples::{Builder, input};
-use crate::graph::{Activation, Axis, Linear, Node, Shape};
+use crate::graph::{Activation, Axis, Linear, Node, Op, Shape};
 use crate::net::{Set, device};
 use crate::prune::select::{Candidates, Frame, Limits, Policy, Rules, select};
 
@@ -74,7 +74,9 @@ fn rows(graph: &Graph) -> Set {
 
 fn scores(graph: &Graph, coupling: &Coupling, set: &Set, groups: &GroupSet) -> Scores {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    taylor(graph, coupling, Split { set, groups }, &device("cpu").unwrap(), &mut rng).unwrap()
+    let device = device("cpu").unwrap();
+    let scoring = Scoring { graph, coupling, train: Split { set, groups }, dense: &set.y, pw: None, device: &device };
+    scoring.scores(Scorer::WorstGroup, &mut rng).unwrap()
 }
 
 /// A gate by squeeze and excitation, the two halves of its result, and a concatenation of one with what a layer makes.
@@ -192,7 +194,7 @@ fn a_unit_that_only_a_minority_needs_stays_and_magnitude_removes_it() {
         select(&candidates, &limits, &rules, &Frame::default()).unwrap().swap_remove(1)
     };
     let (ours, by_magnitude) =
-        (keep(&by_group, Policy::WorstGroup), keep(&magnitude(&graph, &coupling), Policy::Uniform));
+        (keep(&by_group, Policy::Cheapest), keep(&magnitude(&graph, &coupling), Policy::Uniform));
     assert_eq!((ours.len(), by_magnitude.len()), (2, 2));
     assert!(ours.contains(&3), "{ours:?} {by_group:?}");
     assert!(!by_magnitude.contains(&3), "{by_magnitude:?}");

@@ -9,7 +9,7 @@ use crate::prune::score::magnitude;
 use crate::prune::shrink::shrink;
 use proptest::prelude::*;
 
-const ANY: Rules = Rules { round_to: 1, min_share: 0.0, policy: Policy::WorstGroup };
+const ANY: Rules = Rules { round_to: 1, min_share: 0.0, policy: Policy::Cheapest };
 
 /// Chooses by magnitude and shrinks.
 fn pruned(graph: &Graph, limits: &Limits, rules: &Rules) -> Result<Graph> {
@@ -51,7 +51,7 @@ proptest! {
             1 => limits.flash = part(dense.flash),
             _ => limits.ram = part(dense.ram),
         }
-        let rules = Rules { policy: if uniform { Policy::Uniform } else { Policy::WorstGroup }, ..ANY };
+        let rules = Rules { policy: if uniform { Policy::Uniform } else { Policy::Cheapest }, ..ANY };
         match pruned(&graph, &limits, &rules) {
             Ok(small) => {
                 prop_assert!(limits.hold(&Frame::default().cost(&small).unwrap()));
@@ -80,7 +80,7 @@ fn widths_are_multiples_and_keep_their_share() {
     let graph = network();
     let dense = Frame::default().cost(&graph).unwrap();
     let limits = Limits { macs: Some(dense.macs / 2), ..Limits::default() };
-    for policy in [Policy::Uniform, Policy::WorstGroup] {
+    for policy in [Policy::Uniform, Policy::Cheapest] {
         let small = pruned(&graph, &limits, &Rules { round_to: 8, min_share: 0.0, policy }).unwrap();
         assert!(free_widths(&small).iter().zip([24, 30]).all(|(w, dense)| w % 8 == 0 || *w == dense), "{small:?}");
         let small = pruned(&graph, &limits, &Rules { round_to: 1, min_share: 0.5, policy }).unwrap();
@@ -109,7 +109,7 @@ fn the_arena_shrinks_to_its_limit() {
     let graph = network();
     let dense = Frame::default().cost(&graph).unwrap();
     let limits = Limits { ram: Some(dense.ram / 3), ..Limits::default() };
-    for policy in [Policy::Uniform, Policy::WorstGroup] {
+    for policy in [Policy::Uniform, Policy::Cheapest] {
         let small = pruned(&graph, &limits, &Rules { policy, ..ANY }).unwrap();
         assert!(Frame::default().cost(&small).unwrap().ram <= dense.ram / 3);
     }

@@ -1,9 +1,20 @@
 //! How much each channel matters, and to whom.
+//!
+//! | module | scores |
+//! | --- | --- |
+//! | [`weights`] | from weights alone |
+//! | [`gates`] | from gradients of a gate on each channel, row by row |
+//! | [`snnl`] | from activations alone |
 
-use crate::couple::{Coupling, Member};
+pub mod gates;
+pub mod snnl;
+pub mod weights;
+
+use super::terms::pw_loss::PwLoss;
+use crate::couple::Coupling;
 use crate::data::batch::group_batches;
-use crate::error::Result;
-use crate::graph::{Graph, Op};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::net::{Net, Split, floats, loss};
 use crate::progress::Stop;
 use burn::tensor::{Device, Gradients};
@@ -24,51 +35,75 @@ pub struct Scores {
     pub groups: Vec<Vec<Vec<f64>>>,
 }
 
-/// L1 norm of the filters that produce a channel, summed over the producers of its class (Li et al. 2017).
-pub fn magnitude(graph: &Graph, coupling: &Coupling) -> Scores {
-    let scores = coupling.classes.iter().map(|class| {
-        let mut s = vec![0.0; class.channels];
-        for member in class.producers.iter().chain(&class.through) {
-            let (weight, fan_in) = match &graph.nodes[member.node].op {
-                Op::Conv(c) => (&c.weight, c.fan_in()),
-                Op::Linear(l) => (&l.weight, l.inp),
-                _ => continue,
-            };
-            for (s, w) in s.iter_mut().zip(weight[member.offset * fan_in..].chunks(member.span * fan_in)) {
-                *s += w.iter().map(|v| v.abs() as f64).sum::<f64>();
-            }
-        }
-        s
-    });
-    Scores { groups: vec![scores.collect()] }
+/// How channels are scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scorer {
+    /// Nothing but chance.
+    Random,
+    /// L1 norm of the producing filters.
+    Magnitude,
+    /// Distance to the other filters of the layer.
+    Fpgm,
+    /// Scale of the measured batch normalisation.
+    BnScale,
+    /// Squared gate gradient of batches.
+    Taylor,
+    /// Squared gate gradient of rows.
+    Fisher,
+    /// Gate gradient without the share that weight decay explains.
+    Undecayed,
+    /// Squared gate gradients kept apart by group, for whom the worst group loses.
+    WorstGroup,
+    /// Squared gate gradients kept apart by group, for the share of each group.
+    FairGrape,
+    /// Fisher of the groups that fare worse less that of those that fare better.
+    FairPrune,
+    /// Soft nearest-neighbour loss of the activations against the groups.
+    Snnl,
+    /// Masks learnt with the weights.
+    Bifp,
+    /// Gates learnt on frozen weights against a head that guesses the group.
+    Ffw,
 }
 
-/// Squared gate gradient per group (Molchanov et al. 2019, kept apart by group): a channel's gate scales
-/// what its consumers read, so `dL/dgate = sum w * dL/dw` over the consumers' weights for that channel.
-/// The square is taken per batch and averaged over the group's batches.
-///
-/// Only the consumers' side is summed: the producers' side has the same derivative and would count twice.
-/// The graph must be folded, so that normalisation does not hide the gradient.
-///
-/// # Errors
-/// When the device fails.
-pub fn taylor(
-    graph: &Graph,
-    coupling: &Coupling,
-    train: Split,
-    device: &Device,
-    rng: &mut ChaCha8Rng,
-) -> Result<Scores> {
-    let sizes: Vec<usize> = coupling.classes.iter().map(|c| c.channels).collect();
-    by_group(graph, &sizes, train, device, rng, |net, grads, gates| {
-        for (class, gate) in coupling.classes.iter().zip(gates).filter(|(c, _)| c.frozen.is_none()) {
-            for consumer in &class.consumers {
-                let Some(grad) = net.affine(consumer.node).and_then(|a| a.weight.grad(grads)) else { continue };
-                add_gate(gate, &graph.nodes[consumer.node].op, &floats(grad)?, consumer);
-            }
+/// What scores are made from.
+pub struct Scoring<'a> {
+    /// The network, folded.
+    pub graph: &'a Graph,
+    /// Its classes.
+    pub coupling: &'a Coupling,
+    /// The training rows.
+    pub train: Split<'a>,
+    /// Class of each row according to the dense network.
+    pub dense: &'a [usize],
+    /// Weights and targets of the rows, where the method has some of its own.
+    pub pw: Option<&'a PwLoss>,
+    /// Where to compute.
+    pub device: &'a Device,
+}
+
+impl Scoring<'_> {
+    /// Scores every channel.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn scores(&self, scorer: Scorer, rng: &mut ChaCha8Rng) -> Result<Scores> {
+        match scorer {
+            Scorer::Random => Ok(weights::random(self.coupling, rng)),
+            Scorer::Magnitude => Ok(magnitude(self.graph, self.coupling)),
+            Scorer::Fpgm => Ok(weights::fpgm(self.graph, self.coupling)),
+            Scorer::BnScale => weights::bn_scale(self),
+            Scorer::Taylor => Ok(gates::Gates::collect(self, rng)?.pooled_taylor()),
+            Scorer::Fisher => Ok(gates::Gates::collect(self, rng)?.pooled_fisher()),
+            Scorer::Undecayed => Ok(gates::Gates::collect(self, rng)?.undecayed(self)),
+            Scorer::WorstGroup => Ok(gates::Gates::collect(self, rng)?.by_group()),
+            Scorer::FairGrape => Ok(gates::Gates::collect(self, rng)?.raw_by_group()),
+            Scorer::FairPrune => Ok(gates::Gates::collect(self, rng)?.fair_prune(self)),
+            Scorer::Snnl => snnl::snnl(self, rng),
+            // These two train, so the schedule runs them itself.
+            Scorer::Bifp | Scorer::Ffw => Err(Error::new("masks and gates are learnt, not scored")),
         }
-        Ok(())
-    })
+    }
 }
 
 /// Per group, the mean over batches of squared gate gradients, each group's sum scaled to 1. `gates` adds the gradients
@@ -106,21 +141,6 @@ pub(super) fn by_group(
     Ok(Scores { groups: out })
 }
 
-/// Adds `sum w * dw` over the weights that read each channel: behind a Flatten, a run of input columns.
-fn add_gate(gate: &mut [f64], op: &Op, grad: &[f32], reader: &Member) {
-    let (weight, fan_in, taps) = match op {
-        Op::Conv(c) => (&c.weight, c.fan_in(), c.window.taps()),
-        Op::Linear(l) => (&l.weight, l.inp, 1),
-        _ => return,
-    };
-    let (first, run) = (reader.offset * taps, reader.span * taps);
-    for (filter, grad) in weight.chunks(fan_in).zip(grad.chunks(fan_in)) {
-        for ((gate, w), d) in gate.iter_mut().zip(filter[first..].chunks(run)).zip(grad[first..].chunks(run)) {
-            *gate += w.iter().zip(d).map(|(w, d)| (w * d) as f64).sum::<f64>();
-        }
-    }
-}
-
 /// Norm of the loss gradient per group, over all weights: `||g_a||` of Tran et al. 2022, whose bound on a
 /// group's loss under pruning grows with it. Up to 512 rows of each group.
 ///
@@ -150,6 +170,8 @@ pub fn gradient_norms(graph: &Graph, rows: Split, device: &Device, seed: u64, st
     }
     Ok(norms)
 }
+
+pub use weights::magnitude;
 
 #[cfg(test)]
 mod tests;

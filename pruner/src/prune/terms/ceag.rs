@@ -9,6 +9,7 @@
 use crate::contract::Metric;
 use crate::data::GroupSet;
 use crate::fair::metrics::{hit, sign, value};
+use crate::net::term::{Batch, Term, Weights};
 use std::collections::VecDeque;
 
 /// Outcomes that a ring remembers per group and stratum.
@@ -111,6 +112,15 @@ impl Constraint {
             None => 0.0,
         });
         (extra.collect(), 1.0 / (1.0 + self.lambda.iter().sum::<f32>()))
+    }
+}
+
+impl Term for Constraint {
+    fn weigh(&mut self, batch: &Batch, weights: &mut Weights) {
+        self.observe(batch.rows, &batch.y, &batch.predicted());
+        let (extra, scale) = self.weights(batch.rows, &batch.y);
+        weights.extra.iter_mut().zip(extra).for_each(|(w, e)| *w += e);
+        weights.scale *= scale;
     }
 }
 

@@ -1,0 +1,479 @@
+//! What a pruning method is made of: a scorer, a policy, terms of the fine-tuning, and when they act. Methods are sums
+//! of parts (`fairgrape+kd+ceag`), and every part is one of the table [`PARTS`].
+
+use super::score::Scorer;
+use super::select::Policy;
+use super::terms::hints::Hint;
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+
+/// The method that is used where none is named.
+pub const DEFAULT: &str = "worst-group+kd+ceag";
+
+/// What a part of a method does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Says which channels go; a method has one, magnitude where it names none.
+    Score(Scorer, Policy),
+    /// Makes the small network like the dense one.
+    Distil,
+    /// Makes its activations like the dense one's.
+    Hint(Hint),
+    /// Weighs rows by what the dense network knows of them.
+    PwLoss,
+    /// Bounds the excess drop of every group.
+    Ceag,
+    /// Equal losses of all groups.
+    EqualLoss,
+    /// BiFP's surrogate of parity.
+    Surrogate,
+    /// Trains the last layer alone at the end.
+    LastLayer,
+    /// The constraints act before pruning only.
+    Before,
+    /// The constraints act after pruning only.
+    After,
+    /// Stands for other parts.
+    Sum(&'static str),
+}
+
+/// What a part needs to know of groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Labels {
+    /// No group labels: what is left where they are missing.
+    None,
+    /// Labels of two groups in the paper, of any number here.
+    TwoInPaper,
+    /// Labels of any number of groups.
+    Any,
+}
+
+/// What a part costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gradients {
+    /// Weights or activations only.
+    None,
+    /// First derivatives.
+    First,
+    /// Squared first derivatives of every row, in place of second ones.
+    Fisher,
+    /// Training of its own.
+    Training,
+}
+
+/// A part of a method, as `evenkeel methods` lists it.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub kind: Kind,
+    /// Group labels.
+    pub labels: Labels,
+    /// Derivatives.
+    pub gradients: Gradients,
+    /// In one sentence.
+    pub words: &'static str,
+    /// Where it is from.
+    pub paper: &'static str,
+}
+
+const fn part(
+    name: &'static str,
+    kind: Kind,
+    labels: Labels,
+    gradients: Gradients,
+    words: &'static str,
+    paper: &'static str,
+) -> Part {
+    Part { name, kind, labels, gradients, words, paper }
+}
+
+use Gradients::{First, Fisher, Training};
+use Kind::Score;
+use Labels::{Any, TwoInPaper};
+use Policy::{Cheapest, Share, Uniform};
+
+/// Every part that a method can name.
+pub const PARTS: [Part; 26] = [
+    part("default", Kind::Sum(DEFAULT), Any, First, "what the study in docs/study.md recommends", "this project"),
+    part(
+        "random",
+        Score(Scorer::Random, Uniform),
+        Labels::None,
+        Gradients::None,
+        "channels by chance, every layer alike",
+        "a baseline",
+    ),
+    part(
+        "magnitude",
+        Score(Scorer::Magnitude, Uniform),
+        Labels::None,
+        Gradients::None,
+        "smallest L1 norm, every layer alike",
+        "Li et al. 2017",
+    ),
+    part(
+        "fpgm",
+        Score(Scorer::Fpgm, Uniform),
+        Labels::None,
+        Gradients::None,
+        "filters that others can stand in for, every layer alike",
+        "He et al. 2019",
+    ),
+    part(
+        "bn-scale",
+        Score(Scorer::BnScale, Cheapest),
+        Labels::None,
+        Gradients::None,
+        "smallest scale of the normalisation, over all layers",
+        "Liu et al. 2017",
+    ),
+    part(
+        "taylor",
+        Score(Scorer::Taylor, Cheapest),
+        Labels::None,
+        First,
+        "smallest squared gate gradient per cost, over all layers",
+        "Molchanov et al. 2019",
+    ),
+    part(
+        "fisher",
+        Score(Scorer::Fisher, Cheapest),
+        Labels::None,
+        Fisher,
+        "the same with every row squared by itself",
+        "Theis et al. 2018",
+    ),
+    part(
+        "undecayed",
+        Score(Scorer::Undecayed, Cheapest),
+        Labels::None,
+        First,
+        "gate gradient without what weight decay explains",
+        "Good et al. 2022",
+    ),
+    part(
+        "worst-group",
+        Score(Scorer::WorstGroup, Cheapest),
+        Any,
+        First,
+        "least importance lost by the worst group per cost, over all layers",
+        "this project",
+    ),
+    part(
+        "fairgrape",
+        Score(Scorer::FairGrape, Share),
+        Any,
+        First,
+        "every group keeps its share of the importance, every layer alike",
+        "Lin et al. 2022",
+    ),
+    part(
+        "fairprune",
+        Score(Scorer::FairPrune, Cheapest),
+        TwoInPaper,
+        Fisher,
+        "what matters to the better served and not to the worse served goes first",
+        "Wu et al. 2022",
+    ),
+    part(
+        "snnl",
+        Score(Scorer::Snnl, Uniform),
+        Any,
+        Gradients::None,
+        "channels that tell groups apart go first, every layer alike",
+        "Kong et al. 2024",
+    ),
+    part(
+        "ffw",
+        Score(Scorer::Ffw, Uniform),
+        Any,
+        Training,
+        "gates learnt on frozen weights against a head that guesses the group",
+        "Nahon et al. 2024",
+    ),
+    part(
+        "bifp-mask",
+        Score(Scorer::Bifp, Uniform),
+        TwoInPaper,
+        Training,
+        "masks and weights learnt in turns under the surrogate of parity",
+        "Dai et al. 2023",
+    ),
+    part(
+        "parity",
+        Kind::Surrogate,
+        TwoInPaper,
+        First,
+        "convex surrogate of accuracy parity in the fine-tuning",
+        "Dai et al. 2023",
+    ),
+    part(
+        "bifp",
+        Kind::Sum("bifp-mask+parity"),
+        TwoInPaper,
+        Training,
+        "joint mask and weights, bi-level",
+        "Dai et al. 2023",
+    ),
+    part(
+        "ceag",
+        Kind::Ceag,
+        Any,
+        First,
+        "a multiplier per group holds its excess drop under the contract's bound",
+        "Hashemizadeh et al. 2024",
+    ),
+    part(
+        "equal-loss",
+        Kind::EqualLoss,
+        Any,
+        First,
+        "a multiplier per group holds its loss at everybody's",
+        "Tran et al. 2022",
+    ),
+    part(
+        "pw-loss",
+        Kind::PwLoss,
+        Labels::None,
+        First,
+        "rows weigh by the dense model's doubt, its errors are corrected",
+        "Meyer 2022",
+    ),
+    part(
+        "kd",
+        Kind::Distil,
+        Labels::None,
+        First,
+        "distillation of the dense model's outputs",
+        "Hinton et al. 2015; Blakeney et al. 2021",
+    ),
+    part(
+        "at",
+        Kind::Hint(Hint::Attention),
+        Labels::None,
+        First,
+        "attention maps like the dense model's",
+        "Zagoruyko & Komodakis 2017; Blakeney et al. 2021",
+    ),
+    part(
+        "sp",
+        Kind::Hint(Hint::Similarity),
+        Labels::None,
+        First,
+        "rows as similar to each other as in the dense model",
+        "Tung & Mori 2019; Blakeney et al. 2021",
+    ),
+    part(
+        "pkt",
+        Kind::Hint(Hint::Probability),
+        Labels::None,
+        First,
+        "the same as probabilities",
+        "Passalis & Tefas 2018; Blakeney et al. 2021",
+    ),
+    part(
+        "last-layer",
+        Kind::LastLayer,
+        Any,
+        First,
+        "the last layer alone is trained at the end, under the constraint",
+        "Mao et al. 2023",
+    ),
+    part(
+        "fair-then-prune",
+        Kind::Before,
+        Any,
+        First,
+        "constraints on the dense network, then plain pruning",
+        "two stages, as in Dai et al. 2023",
+    ),
+    part(
+        "prune-then-fair",
+        Kind::After,
+        Any,
+        First,
+        "plain pruning, then constraints in the recovery",
+        "two stages, as in Dai et al. 2023",
+    ),
+];
+
+/// When the constraints of a method act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// In all fine-tuning.
+    #[default]
+    Always,
+    /// On the dense network, before it is pruned.
+    Before,
+    /// In the recovery.
+    After,
+    /// While the last layer is trained alone.
+    LastLayer,
+}
+
+/// A method, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// As the user wrote it.
+    pub name: String,
+    /// Which channels go.
+    pub scorer: Scorer,
+    /// How they are compared.
+    pub policy: Policy,
+    /// Distil, hints, weights and constraints.
+    pub terms: Vec<Kind>,
+    /// When constraints act.
+    pub when: When,
+    /// Whether the last layer is trained alone at the end.
+    pub last_layer: bool,
+}
+
+impl Recipe {
+    /// Whether some part of it needs group labels.
+    pub fn needs_labels(&self) -> bool {
+        let asks = |kind: Kind| PARTS.iter().any(|p| p.kind == kind && p.labels != Labels::None);
+        asks(Score(self.scorer, self.policy)) || self.last_layer || self.terms.iter().any(|k| asks(*k))
+    }
+
+    /// Whether it bounds something per group in the fine-tuning.
+    pub fn has_constraint(&self) -> bool {
+        self.terms.iter().any(|k| is_constraint(*k))
+    }
+
+    /// Whether it has this term.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.terms.contains(&kind)
+    }
+
+    /// Whether it compares activations with the dense network's.
+    pub fn has_hints(&self) -> bool {
+        self.terms.iter().any(|k| matches!(k, Kind::Hint(_)))
+    }
+}
+
+/// Whether a term is about groups.
+pub fn is_constraint(kind: Kind) -> bool {
+    matches!(kind, Kind::Ceag | Kind::EqualLoss | Kind::Surrogate)
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        let mut recipe = Recipe::empty("default");
+        recipe.add(DEFAULT).ok();
+        recipe
+    }
+}
+
+impl Recipe {
+    fn empty(name: &str) -> Self {
+        Recipe {
+            name: name.to_owned(),
+            scorer: Scorer::Magnitude,
+            policy: Uniform,
+            terms: Vec::new(),
+            when: When::default(),
+            last_layer: false,
+        }
+    }
+
+    /// Adds the parts of a sum. `Ok(true)` when one of them scores.
+    fn add(&mut self, sum: &str) -> Result<bool> {
+        let mut scores = false;
+        for name in sum.split('+').map(str::trim) {
+            let found = PARTS.iter().find(|p| p.name == name).ok_or_else(|| unknown(name))?;
+            let again = match found.kind {
+                Kind::Sum(parts) => self.add(parts)? && std::mem::replace(&mut scores, true),
+                Score(scorer, policy) => {
+                    (self.scorer, self.policy) = (scorer, policy);
+                    std::mem::replace(&mut scores, true)
+                }
+                Kind::LastLayer => std::mem::replace(&mut self.last_layer, true),
+                Kind::Before => std::mem::replace(&mut self.when, When::Before) != When::Always,
+                Kind::After => std::mem::replace(&mut self.when, When::After) != When::Always,
+                kind => {
+                    let again = self.has(kind);
+                    self.terms.push(kind);
+                    again
+                }
+            };
+            if again {
+                return Err(Error::new(format!(
+                    "method `{}`: `{name}` is there twice, or beside another of its kind",
+                    self.name
+                ))
+                .help("a method has one way to score channels, and names each part once"));
+            }
+        }
+        Ok(scores)
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let names: Vec<&str> = PARTS.iter().map(|p| p.name).collect();
+    Error::new(format!("there is no method `{name}`"))
+        .help(format!("methods are sums of {}; `evenkeel methods` explains them", names.join(", ")))
+}
+
+impl FromStr for Recipe {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        let mut recipe = Recipe::empty(s);
+        recipe.add(s)?;
+        if recipe.when != When::Always && !recipe.has_constraint() {
+            recipe.terms.push(Kind::Surrogate);
+        }
+        if recipe.last_layer && !recipe.has_constraint() {
+            recipe.terms.push(Kind::Ceag);
+            recipe.when = When::LastLayer;
+        }
+        Ok(recipe)
+    }
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_taken_apart() {
+        let r: Recipe = "fairgrape+kd+ceag".parse().unwrap();
+        assert_eq!((r.scorer, r.policy), (Scorer::FairGrape, Share));
+        assert_eq!(r.terms, [Kind::Distil, Kind::Ceag]);
+        let r: Recipe = "at+kd".parse().unwrap();
+        assert_eq!(r.scorer, Scorer::Magnitude);
+        assert!(r.has_hints() && !r.needs_labels() && !r.has_constraint());
+        assert!("snnl".parse::<Recipe>().unwrap().needs_labels());
+        let r: Recipe = "fair-then-prune".parse().unwrap();
+        assert!(r.when == When::Before && r.has(Kind::Surrogate));
+        assert_eq!(Recipe::default(), "default".parse().unwrap());
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        let error = |s: &str| s.parse::<Recipe>().unwrap_err().to_string();
+        assert!(error("magnitud").contains("`magnitud`"));
+        for twice in ["taylor+fisher", "kd+kd", "default+kd", "bifp+magnitude", "fair-then-prune+prune-then-fair"] {
+            assert!(error(twice).contains("twice"), "{twice}");
+        }
+    }
+
+    #[test]
+    fn every_part_is_a_method() {
+        for part in &PARTS {
+            assert!(part.name.parse::<Recipe>().is_ok(), "{}", part.name);
+        }
+    }
+}
