@@ -5,6 +5,7 @@
 //! [`Net::new`] and come back with [`Net::to_graph`].
 
 mod device;
+mod kernel;
 pub mod loss;
 pub mod optimise;
 mod pointwise;
@@ -217,15 +218,7 @@ impl Net {
         };
         let layer = self.slot[id].map(|s| &self.layers.layers[s]);
         match (&n.op, layer) {
-            (Op::Conv(c), Some(Layer::Affine(a))) => {
-                let (w, pad) = (&c.window, pairs(&c.window));
-                conv2d(
-                    arg(0),
-                    a.weight.val(),
-                    Some(a.bias.val()),
-                    ConvOptions::new_with_padding(w.stride, pad, w.dilation, c.groups),
-                )
-            }
+            (Op::Conv(c), Some(Layer::Affine(a))) => conv(arg(0), a.weight.val(), a.bias.val(), &c.window, c.groups),
             (Op::Linear(l), Some(Layer::Affine(a))) => {
                 let w: Tensor<2> = a.weight.val().reshape([l.out, l.inp]);
                 let y: Tensor<2> = arg(0).flatten::<2>(1, 3).matmul(w.transpose()) + a.bias.val().unsqueeze();
@@ -235,13 +228,7 @@ impl Net {
             (Op::BatchNorm(_), Some(Layer::Norm(b))) => b.forward(arg(0)),
             (Op::Clip { lo, hi }, _) => clip(arg(0), *lo, *hi),
             (Op::Add, _) => arg(0) + arg(1),
-            (Op::MaxPool(w), _) => max_pool2d(
-                arg(0),
-                MaxPoolOptions::new(w.kernel)
-                    .with_stride(w.stride)
-                    .with_padding_pairs(pairs(w))
-                    .with_dilation(w.dilation),
-            ),
+            (Op::MaxPool(w), _) => max_pool(arg(0), w),
             (Op::AvgPool { window: w, count_pad }, _) if w.dilation != [1, 1] => dilated_mean(arg(0), w, *count_pad),
             (Op::AvgPool { window: w, count_pad }, _) => avg_pool2d(
                 arg(0),
@@ -250,7 +237,7 @@ impl Net {
                     .with_padding_pairs(pairs(w))
                     .with_count_include_pad(*count_pad),
             ),
-            (Op::GlobalAvgPool, _) => adaptive_avg_pool2d(arg(0), [1, 1]),
+            (Op::GlobalAvgPool, _) => global_mean(arg(0)),
             (Op::Flatten, _) => {
                 let v = arg(0);
                 let batch = v.dims()[0];
@@ -276,6 +263,26 @@ impl Net {
             _ => x.clone(),
         }
     }
+}
+
+fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, w: &Window, groups: usize) -> Tensor<4> {
+    let ours = kernel::Conv { window: *w, groups };
+    let inputs = [x.clone().into_dispatch(), weight.clone().into_dispatch(), bias.clone().into_dispatch()];
+    kernel::run(ours, inputs).map(Tensor::from_dispatch).unwrap_or_else(|| {
+        conv2d(x, weight, Some(bias), ConvOptions::new_with_padding(w.stride, pairs(w), w.dilation, groups))
+    })
+}
+
+fn max_pool(x: Tensor<4>, w: &Window) -> Tensor<4> {
+    let ours = kernel::run(kernel::MaxPool(*w), [x.clone().into_dispatch()]);
+    let options =
+        || MaxPoolOptions::new(w.kernel).with_stride(w.stride).with_padding_pairs(pairs(w)).with_dilation(w.dilation);
+    ours.map(Tensor::from_dispatch).unwrap_or_else(|| max_pool2d(x, options()))
+}
+
+fn global_mean(x: Tensor<4>) -> Tensor<4> {
+    let ours = kernel::run(kernel::GlobalMean, [x.clone().into_dispatch()]);
+    ours.map(Tensor::from_dispatch).unwrap_or_else(|| adaptive_avg_pool2d(x, [1, 1]))
 }
 
 fn clip(x: Tensor<4>, lo: f32, hi: f32) -> Tensor<4> {
