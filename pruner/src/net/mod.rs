@@ -4,6 +4,7 @@
 //! tensor `[batch, C, H, W]`; sequences have height 1, vectors height and width 1. Weights go in with
 //! [`Net::new`] and come back with [`Net::to_graph`].
 
+mod average;
 mod device;
 mod kernel;
 pub mod loss;

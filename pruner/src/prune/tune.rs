@@ -110,6 +110,7 @@ impl<'a> Tuner<'a> {
             terms: &mut self.terms[..active],
             reference: reference.as_ref(),
             hold_zeros: how.hold_zeros,
+            average: how.keeps_best() && o.method.has(Kind::Average),
             only: if how.stage == Stage::LastLayer { last_layer(&start) } else { None },
         };
         let bounded = o.method.has_constraint();
