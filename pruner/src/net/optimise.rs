@@ -80,6 +80,7 @@ pub fn fit(
 ) -> Result<Net> {
     let held = if task.hold_zeros { Zeros::of(&net) } else { Zeros::default() };
     let mut optimiser = AdamWConfig::new().with_weight_decay(schedule.decay).init();
+    task.terms.iter_mut().for_each(|t| t.begin());
     let mut best: Option<(f64, Layers)> = None;
     let mut batches = Vec::new();
     for step in 0..schedule.steps {

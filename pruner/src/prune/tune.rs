@@ -1,6 +1,5 @@
 //! Fine-tuning between and after the steps of pruning, with the terms of the method.
 
-use super::gated::last_layer;
 use super::norm::with_norm;
 use super::recipe::{Kind, When, is_constraint};
 use super::schedule::Search;
@@ -110,9 +109,10 @@ impl<'a> Tuner<'a> {
             terms: &mut self.terms[..active],
             reference: reference.as_ref(),
             hold_zeros: how.hold_zeros,
-            only: if how.stage == Stage::LastLayer { last_layer(&start) } else { None },
+            only: if how.stage == Stage::LastLayer { start.last_layer() } else { None },
         };
-        let bounded = o.method.has_constraint();
+        // Where the constraints are silent, labels do not choose either.
+        let bounded = constrained && o.method.has_constraint();
         let mut best = |net: &Net| -> Result<f64> {
             let Standing { overall, max_excess_drop, .. } = s.judge(net)?;
             // Feasible candidates by their metric; others lose twice what they are over the bound.
@@ -120,29 +120,35 @@ impl<'a> Tuner<'a> {
         };
         let score: Option<crate::net::optimise::Score> = if how.keeps_best() { Some(&mut best) } else { None };
         let net = fit(net, &mut task, &schedule, score, rng, self.stop, self.progress)?;
+        // What the recovery gave stays where training its last layer made it no better.
+        if how.stage == Stage::LastLayer && best(&Net::new(&start, &o.device))? >= best(&net.valid())? {
+            return Ok(start);
+        }
         Ok(fold_batch_norm(net.to_graph()?))
     }
 
     fn constrained(&self, stage: Stage) -> bool {
         match self.search.options.method.when {
             When::Always => true,
+            // The last layer is trained for the constraint, whenever else it acts.
+            _ if stage == Stage::LastLayer => true,
             When::Before => stage == Stage::Before,
-            When::After => matches!(stage, Stage::Recovery | Stage::LastLayer),
-            When::LastLayer => stage == Stage::LastLayer,
+            When::After => stage == Stage::Recovery,
+            When::LastLayer => false,
         }
     }
 }
 
 /// The term of a part of a method, where it has one.
 fn term<'a>(s: &'a Search, kind: Kind) -> Option<Box<dyn Term + 'a>> {
-    let (groups, y, classes) = (s.train.groups, &s.train.set.y, s.dense.output_shape().len());
+    let (groups, classes) = (s.train.groups, s.dense.output_shape().len());
     Some(match kind {
         Kind::Distil => Box::new(Distil::new(&s.teacher, s.options.method.has_hints())),
         Kind::Hint(hint) => Box::new(hint),
         Kind::PwLoss => Box::new(s.pw.as_ref()?),
-        Kind::Ceag => Box::new(Constraint::new(s.metric, s.bound, groups, y, &s.dense_train, classes)),
+        Kind::Ceag => Box::new(Constraint::new(s.metric, s.bound, groups, &s.dense_train, &s.row_weight, classes)),
         Kind::EqualLoss => Box::new(EqualLoss::new(groups)),
-        Kind::Surrogate => Box::new(Surrogate { groups }),
+        Kind::Surrogate => Box::new(Surrogate::new(groups)),
         _ => return None,
     })
 }

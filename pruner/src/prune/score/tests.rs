@@ -3,23 +3,12 @@
 use super::*;
 use crate::couple::{couple, widths};
 use crate::data::GroupSet;
-use crate::data::groups::Group;
 use crate::graph::eval::eval_output;
 use crate::graph::samples::{Builder, input};
 use crate::graph::{Activation, Axis, Linear, Node, Op, Shape};
 use crate::net::{Set, device};
 use crate::prune::select::{Candidates, Frame, Limits, Policy, Rules, select};
-
-/// Groups of these sizes, one behind the other.
-fn groups(sizes: &[usize]) -> GroupSet {
-    let mut set = GroupSet { groups: vec![], of_row: vec![] };
-    for (i, size) in sizes.iter().enumerate() {
-        let first = set.of_row.len();
-        set.groups.push(Group { name: format!("g={i}"), rows: (first..first + size).collect() });
-        set.of_row.resize(first + size, vec![i as u32]);
-    }
-    set
-}
+use crate::prune::terms::testing::groups;
 
 /// Mean cross-entropy.
 fn loss(graph: &Graph, x: &[f32], y: &[usize]) -> f64 {
@@ -72,11 +61,17 @@ fn rows(graph: &Graph) -> Set {
     Set::for_test(x, (0..BATCH).map(|i| i % 3).collect(), graph.input_shape().len())
 }
 
-fn scores(graph: &Graph, coupling: &Coupling, set: &Set, groups: &GroupSet) -> Scores {
+fn scored(scorer: Scorer, graph: &Graph, coupling: &Coupling, set: &Set, groups: &GroupSet) -> Scores {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let device = device("cpu").unwrap();
-    let scoring = Scoring { graph, coupling, train: Split { set, groups }, dense: &set.y, pw: None, device: &device };
-    scoring.scores(Scorer::WorstGroup, &mut rng).unwrap()
+    let row_weight = vec![1.0; set.len()];
+    let (train, dense) = (Split { set, groups }, &set.y[..]);
+    let scoring = Scoring { graph, coupling, train, dense, row_weight: &row_weight, pw: None, device: &device };
+    scoring.scores(scorer, &mut rng).unwrap()
+}
+
+fn scores(graph: &Graph, coupling: &Coupling, set: &Set, groups: &GroupSet) -> Scores {
+    scored(Scorer::WorstGroup, graph, coupling, set, groups)
 }
 
 /// A gate by squeeze and excitation, the two halves of its result, and a concatenation of one with what a layer makes.
