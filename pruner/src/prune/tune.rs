@@ -100,7 +100,7 @@ impl<'a> Tuner<'a> {
             eval_every: if how.keeps_best() { (how.steps / 10).max(1) } else { how.steps.max(1) },
         };
         let net = Net::new(&start, &o.device.clone().autodiff());
-        let constrained = self.constrained(how.stage);
+        let constrained = acts(o.method.when, how.stage);
         let active = if constrained { self.terms.len() } else { self.terms.len() - self.constraints };
         let reference = o.method.has_hints().then(|| Reference::new(s.dense, &start, &o.device));
         let mut task = Task {
@@ -126,16 +126,16 @@ impl<'a> Tuner<'a> {
         }
         Ok(fold_batch_norm(net.to_graph()?))
     }
+}
 
-    fn constrained(&self, stage: Stage) -> bool {
-        match self.search.options.method.when {
-            When::Always => true,
-            // The last layer is trained for the constraint, whenever else it acts.
-            _ if stage == Stage::LastLayer => true,
-            When::Before => stage == Stage::Before,
-            When::After => stage == Stage::Recovery,
-            When::LastLayer => false,
-        }
+/// Whether the constraints act at a stage.
+fn acts(when: When, stage: Stage) -> bool {
+    match (when, stage) {
+        // The last layer is trained for the constraint, whenever else it acts.
+        (When::Always, _) | (_, Stage::LastLayer) => true,
+        (When::Before, _) => stage == Stage::Before,
+        (When::After, _) => stage == Stage::Recovery,
+        (When::LastLayer, _) => false,
     }
 }
 
@@ -151,4 +151,19 @@ fn term<'a>(s: &'a Search, kind: Kind) -> Option<Box<dyn Term + 'a>> {
         Kind::Surrogate => Box::new(Surrogate::new(groups)),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constraints_act_when_the_method_says() {
+        let stages = [Stage::Before, Stage::Between, Stage::Recovery, Stage::LastLayer];
+        let of = |when: When| stages.map(|stage| acts(when, stage));
+        assert_eq!(of(When::Always), [true; 4]);
+        assert_eq!(of(When::Before), [true, false, false, true]);
+        assert_eq!(of(When::After), [false, false, true, true]);
+        assert_eq!(of(When::LastLayer), [false, false, false, true]);
+    }
 }

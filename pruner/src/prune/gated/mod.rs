@@ -127,3 +127,6 @@ pub fn derivatives(
 fn scores(gates: &[Vec<f32>]) -> Scores {
     Scores { groups: vec![gates.iter().map(|g| g.iter().map(|v| f64::from(*v)).collect()).collect()] }
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,4 +181,6 @@ pub fn gradient_norms(graph: &Graph, rows: Split, device: &Device, seed: u64, st
 pub use weights::magnitude;
 
 #[cfg(test)]
+mod planted;
+#[cfg(test)]
 mod tests;

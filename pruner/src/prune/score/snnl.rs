@@ -89,3 +89,24 @@ fn loss(maps: &[&[f32]], labels: &[usize]) -> f64 {
     }
     total / n
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        let e = std::f64::consts::E;
+        let near = |got: f64, want: f64| assert!((got - want).abs() < 1e-9, "{got} {want}");
+        let (a, b): (&[f32], &[f32]) = (&[2.0, 0.0], &[0.0, 1.0]);
+        // Cosine distance 0 in a group, 1 between them.
+        near(loss(&[a, a, b, b], &[0, 0, 1, 1]), (1.0 + 2.0 / e).ln());
+        near(loss(&[a, a, b, b], &[0, 1, 0, 1]), (1.0 + 2.0 / e).ln() + 1.0);
+        // Single values, all positive: squared difference over a variance of 1.
+        let values: [&[f32]; 4] = [&[1.0], &[1.0], &[3.0], &[3.0]];
+        near(loss(&values, &[0, 0, 1, 1]), (1.0 + 2.0 * (-4.0_f64).exp()).ln());
+        // A channel that is dead tells nothing.
+        let dead: [&[f32]; 4] = [&[0.0, 0.0]; 4];
+        near(loss(&dead, &[0, 0, 1, 1]), 3.0_f64.ln());
+    }
+}

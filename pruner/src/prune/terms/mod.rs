@@ -11,7 +11,9 @@
 //! | [`pw_loss`] | weights and targets from the dense model's confidence |
 //!
 //! A row is in one group of each entry of the contract, and counts in all of them. A group that a batch does not hold
-//! adds nothing to it, and what is remembered of the group stays.
+//! adds nothing to it, and what is remembered of the group stays. Rows whose group is unknown are a group of their own in
+//! each entry, with the same promise as the others: the verdict judges them so, and a value that is missing more often for
+//! some people would otherwise be where harm hides.
 
 pub mod ceag;
 pub mod distil;
