@@ -1,5 +1,6 @@
 //! The training loop: batches, cross-entropy and the terms of a method, AdamW with a cosine schedule, the best kept.
 
+use super::average::Average;
 use super::term::{Batch, Reference, Term, Weights};
 use super::{Layer, Layers, Net, Set, floats, loss};
 use crate::data::batch::epoch_batches;
@@ -26,12 +27,14 @@ pub struct Task<'a, 't> {
     pub hold_zeros: bool,
     /// The only layer that is trained; all of them where none is named.
     pub only: Option<NodeId>,
+    /// Whether the result is the running average of the weights.
+    pub average: bool,
 }
 
 impl<'a> Task<'a, '_> {
     /// Cross-entropy alone.
     pub fn plain(train: &'a Set, row_weight: &'a [f32]) -> Self {
-        Task { train, row_weight, terms: &mut [], reference: None, hold_zeros: false, only: None }
+        Task { train, row_weight, terms: &mut [], reference: None, hold_zeros: false, only: None, average: false }
     }
 }
 
@@ -82,6 +85,7 @@ pub fn fit(
     let mut optimiser = AdamWConfig::new().with_weight_decay(schedule.decay).init();
     task.terms.iter_mut().for_each(|t| t.begin());
     let mut best: Option<(f64, Layers)> = None;
+    let mut average = if task.average { Some(Average::new(net.to_graph()?)) } else { None };
     let mut batches = Vec::new();
     for step in 0..schedule.steps {
         if stop.is_set() {
@@ -94,16 +98,24 @@ pub fn fit(
         let total = task.loss(&net, &rows)?;
         let grads = task.gradients(&net, total.backward());
         net.layers = held.again(optimiser.step(schedule.rate_at(step), net.layers, grads));
+        if let Some(average) = &mut average {
+            average.add(&net.to_graph()?);
+        }
         bar.inc(1);
         if (step + 1) % schedule.eval_every == 0 || step + 1 == schedule.steps {
             if !floats(total.detach())?[0].is_finite() {
                 return Err(Error::new("training diverged: the loss is no number any more").help("lower --lr"));
             }
-            keep_best(&net, &mut score, &mut best)?;
+            match &average {
+                Some(average) => keep_best(&Net::new(&average.graph, net.device()), &mut score, &mut best)?,
+                None => keep_best(&net, &mut score, &mut best)?,
+            }
         }
     }
-    if let Some((_, layers)) = best {
-        net.layers = layers;
+    match (best, average) {
+        (Some((_, layers)), _) => net.layers = layers,
+        (None, Some(average)) => net = Net::new(&average.graph, net.device()),
+        (None, None) => {}
     }
     Ok(net)
 }

@@ -29,6 +29,8 @@ pub enum Kind {
     EqualLoss,
     /// BiFP's surrogate of parity.
     Surrogate,
+    /// Keeps the running average of the weights.
+    Average,
     /// Trains the last layer alone at the end.
     LastLayer,
     /// The constraints act before pruning only.
@@ -99,7 +101,7 @@ use Labels::{Any, TwoInPaper};
 use Policy::{Cheapest, Share, Uniform};
 
 /// Every part that a method can name.
-pub const PARTS: [Part; 26] = [
+pub const PARTS: [Part; 27] = [
     part("default", Kind::Sum(DEFAULT), Any, First, "what the study in docs/study.md recommends", "this project"),
     part(
         "random",
@@ -276,6 +278,14 @@ pub const PARTS: [Part; 26] = [
         First,
         "the same as probabilities",
         "Passalis & Tefas 2018; Blakeney et al. 2021",
+    ),
+    part(
+        "average",
+        Kind::Average,
+        Labels::None,
+        First,
+        "the running average of the weights in place of the last ones",
+        "Polyak & Juditsky 1992; Tarvainen & Valpola 2017",
     ),
     part(
         "last-layer",

@@ -109,6 +109,7 @@ impl<'a> Tuner<'a> {
             terms: &mut self.terms[..active],
             reference: reference.as_ref(),
             hold_zeros: how.hold_zeros,
+            average: how.keeps_best() && o.method.has(Kind::Average),
             only: if how.stage == Stage::LastLayer { start.last_layer() } else { None },
         };
         // Where the constraints are silent, labels do not choose either.
