@@ -14,6 +14,7 @@ use evenkeel::net::{Split, device};
 use evenkeel::onnx;
 use evenkeel::progress::Stop;
 use evenkeel::prune::blocks::Pattern;
+use evenkeel::prune::fallback::for_rows;
 use evenkeel::prune::select::Frame;
 use evenkeel::prune::{BlockOptions, Options, Outcome, Recipe, prune};
 use evenkeel::report::{BudgetLine, HistoryLine, LayerLine, Report};
@@ -98,12 +99,15 @@ pub struct Prune {
 
 impl Prune {
     pub fn run(&self) -> Result<ExitCode> {
-        let options = self.options()?;
+        let mut options = self.options()?;
         let contract = Contract::load(&self.contract)?;
         let input = self.input.apply(&contract.input)?;
         let contract = contract.with_input(input)?;
         let dense = chain::load_network(&self.model)?;
         let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
+        let fallback;
+        (options.method, fallback) = for_rows(&options.method, &p.train_groups).map_err(|e| e.at(&self.data))?;
+        fallback.iter().for_each(|words| eprintln!("{words}"));
         // All that would be found missing only at the end.
         fair::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;
         if p.data.verdict.is_empty() {

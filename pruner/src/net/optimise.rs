@@ -83,6 +83,7 @@ pub fn fit(
 ) -> Result<Net> {
     let held = if task.hold_zeros { Zeros::of(&net) } else { Zeros::default() };
     let mut optimiser = AdamWConfig::new().with_weight_decay(schedule.decay).init();
+    task.terms.iter_mut().for_each(|t| t.begin());
     let mut best: Option<(f64, Layers)> = None;
     let mut average = if task.average { Some(Average::new(net.to_graph()?)) } else { None };
     let mut batches = Vec::new();
@@ -242,6 +243,24 @@ mod tests {
             best.to_graph().unwrap()
         };
         assert_eq!(run(), run());
+    }
+
+    /// Only the layer that is named moves.
+    #[test]
+    fn one_layer_alone_is_trained() {
+        let graph = zoo::build("mlp", &[8], 2, 1).unwrap();
+        let graph = crate::graph::norm::fold_batch_norm(graph);
+        let train =
+            Set::for_test((0..32 * 8).map(|i| (i * 37 % 11) as f32).collect(), (0..32).map(|i| i % 2).collect(), 8);
+        let last = graph.last_layer().unwrap();
+        let mut task = Task { only: Some(last), ..Task::plain(&train, &[1.0; 32]) };
+        let net = Net::new(&graph, &device("cpu").unwrap().autodiff());
+        let schedule = Schedule { steps: 3, batch: 16, rate: 1e-2, decay: 0.1, eval_every: 3 };
+        let (mut rng, stop) = (ChaCha8Rng::seed_from_u64(5), Stop::default());
+        let after = fit(net, &mut task, &schedule, None, &mut rng, &stop, &ProgressBar::hidden()).unwrap();
+        let after = after.to_graph().unwrap();
+        let moved: Vec<usize> = (0..graph.nodes.len()).filter(|&i| graph.nodes[i] != after.nodes[i]).collect();
+        assert_eq!(moved, [last]);
     }
 
     /// Weights that are zero at the start are zero at the end, the others have moved.

@@ -436,6 +436,13 @@ impl FromStr for Recipe {
     fn from_str(s: &str) -> Result<Self> {
         let mut recipe = Recipe::empty(s);
         recipe.add(s)?;
+        if recipe.when == When::Before && recipe.has(Kind::Ceag) {
+            return Err(Error::new(format!(
+                "method `{s}`: `ceag` bounds the drop from the dense network, which is none \
+                                           before pruning"
+            ))
+            .help("put parity or equal-loss beside fair-then-prune"));
+        }
         if recipe.when != When::Always && !recipe.has_constraint() {
             recipe.terms.push(Kind::Surrogate);
         }
@@ -475,6 +482,7 @@ mod tests {
     fn nonsense_is_named() {
         let error = |s: &str| s.parse::<Recipe>().unwrap_err().to_string();
         assert!(error("magnitud").contains("`magnitud`"));
+        assert!(error("taylor+fair-then-prune+ceag").contains("none before pruning"));
         for twice in ["taylor+fisher", "kd+kd", "default+kd", "bifp+magnitude", "fair-then-prune+prune-then-fair"] {
             assert!(error(twice).contains("twice"), "{twice}");
         }
