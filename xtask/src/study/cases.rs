@@ -59,7 +59,7 @@ pub const CASES: [Case; 7] = [
         groups: "sex",
         metric: "macro_recall",
         cluster: Some("record"),
-        flash: [275, 565, 1000],
+        flash: [275, 565, 170],
         ..MOTION
     },
     FACES,
