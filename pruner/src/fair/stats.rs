@@ -22,6 +22,11 @@ pub fn t_quantile(p: f64, df: f64) -> f64 {
     }
 }
 
+/// Probability that Student's t with `df` degrees of freedom is at least as far from 0 as `t`.
+pub fn two_sided_t(t: f64, df: f64) -> f64 {
+    beta_reg(df / 2.0, 0.5, df / (df + t * t))
+}
+
 /// Wilson's score interval of `hits` in `n`, for a normal quantile `z` (Wilson 1927). `(0, 1)` without data.
 pub fn wilson(hits: f64, n: f64, z: f64) -> (f64, f64) {
     if n <= 0.0 {
