@@ -29,6 +29,12 @@ impl Confusion {
         self.counts[y * self.classes + pred] += 1;
     }
 
+    /// The rows that are not in `part`, some of these rows.
+    pub fn without(&self, part: &Confusion) -> Self {
+        let counts = self.counts.iter().zip(&part.counts).map(|(all, part)| all - part).collect();
+        Confusion { classes: self.classes, counts }
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes

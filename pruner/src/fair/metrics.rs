@@ -81,9 +81,19 @@ pub fn churn(a: &[usize], b: &[usize], rows: &[usize]) -> Option<f64> {
     share(rows, |i| a[i] != b[i])
 }
 
+/// Whether a row is a harmful flip: the dense model gets it right and the small one wrong.
+pub(super) fn harmful(y: usize, dense: usize, small: usize) -> bool {
+    dense == y && small != y
+}
+
 /// Harmful flips: share of rows that the dense model gets right and the small one wrong.
 pub fn harmful_flips(y: &[usize], dense: &[usize], small: &[usize], rows: &[usize]) -> Option<f64> {
-    share(rows, |i| dense[i] == y[i] && small[i] != y[i])
+    share(rows, |i| harmful(y[i], dense[i], small[i]))
+}
+
+/// Classes that a confusion matrix needs room for: all of the data, and whatever else the models say.
+pub(super) fn confusion_size(classes: usize, y: &[usize], predictions: [&[usize]; 2]) -> usize {
+    predictions.into_iter().chain([y]).flatten().fold(classes, |n, &c| n.max(c + 1))
 }
 
 /// Expected calibration error with 10 equal-width bins, `Σ_b n_b/n · |accuracy_b - confidence_b|` (Guo et al. 2017),

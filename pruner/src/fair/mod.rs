@@ -11,6 +11,8 @@
 //! | [`exemplars`] | rows that pruning treats otherwise, over several runs |
 //! | [`cka`] | how alike two layers represent the same rows |
 //! | [`mod@bootstrap`] | intervals of what has no closed form, of rows or clusters |
+//! | [`mod@similarity`] | CKA of the layers of a dense and a pruned network |
+//! | [`panel`] | all metrics of a dense and a small model, with intervals |
 //! | [`stats`] | quantiles and intervals of one proportion |
 //! | [`contrast`] | bounds on a weighted sum of stratum means: every bound of the verdict is one |
 //! | [`verdict`] | PASS, FAIL or UNDECIDED; the only reader of the verdict split |
@@ -30,12 +32,15 @@ pub mod exemplars;
 #[cfg(test)]
 mod golden;
 pub mod metrics;
+pub mod panel;
 pub mod parity;
+pub mod similarity;
 pub mod stats;
 pub mod table;
 pub mod verdict;
 
 pub use audit::{Audit, GroupRisk, audit};
 pub use metrics::Predictions;
+pub use panel::{Comparison, Panel, panel_table};
 pub use table::table;
 pub use verdict::{Outcome, Verdict, check, judge, judge_selection};
