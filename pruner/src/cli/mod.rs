@@ -14,6 +14,7 @@ macro_rules! say {
 
 mod audit;
 mod bench;
+mod compare;
 mod compile;
 mod export;
 mod inspect;
@@ -58,6 +59,7 @@ enum Command {
     Audit(audit::Audit),
     Patterns(patterns::Patterns),
     Prune(prune::Prune),
+    Compare(compare::Compare),
     Compile(compile::Compile),
     Repack(repack::Repack),
     Verify(verify::Verify),
@@ -81,6 +83,7 @@ impl Cli {
             Command::Audit(c) => c.run().map(done),
             Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
+            Command::Compare(c) => c.run().map(done),
             Command::Compile(c) => c.run().map(done),
             Command::Repack(c) => c.run().map(done),
             Command::Verify(c) => c.run(),

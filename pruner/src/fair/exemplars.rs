@@ -2,7 +2,70 @@
 
 use super::metrics::mean;
 use super::stats::two_sided_t;
+use super::table::{align, number, percent};
+use crate::data::GroupSet;
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How often several runs treat rows otherwise than the dense model, by group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exemplars {
+    /// Small models compared.
+    pub runs: usize,
+    /// All rows.
+    pub everybody: Share,
+    /// Every group with rows.
+    pub groups: BTreeMap<String, Share>,
+}
+
+/// Of one group.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// Share of rows that are [`modal_exemplars`].
+    pub modal: f64,
+    /// Share of rows where [`all_disagree`].
+    pub all_disagree: f64,
+    /// Mean [`taxicab`] distance, 0 to 2.
+    pub taxicab: f64,
+}
+
+impl Exemplars {
+    /// Of one dense model and the small models that were made from it with different seeds.
+    ///
+    /// # Errors
+    /// As [`modal_exemplars`].
+    pub fn new(dense: &[usize], small: &Runs<'_>, groups: &GroupSet) -> Result<Self> {
+        let marks = |rows: Vec<usize>| {
+            let mut marks = vec![0.0; dense.len()];
+            rows.into_iter().for_each(|i| marks[i] = 1.0);
+            marks
+        };
+        let (modal, all) = (marks(modal_exemplars(&[dense], small)?), marks(all_disagree(dense, small)?));
+        let taxicab = taxicab(&[dense], small)?;
+        let of = |rows: &mut dyn Iterator<Item = usize>| {
+            let rows: Vec<usize> = rows.collect();
+            let mean = |v: &[f64]| mean(rows.iter().map(|&i| v[i])).unwrap_or(0.0);
+            Share { modal: mean(&modal), all_disagree: mean(&all), taxicab: mean(&taxicab) }
+        };
+        Ok(Exemplars {
+            runs: small.len(),
+            everybody: of(&mut (0..dense.len())),
+            groups: groups.groups.iter().map(|g| (g.name.clone(), of(&mut g.rows.iter().copied()))).collect(),
+        })
+    }
+}
+
+/// The groups as text; ends with a newline.
+pub(super) fn table(x: &Exemplars) -> String {
+    let head = [&format!("exemplars of {} runs", x.runs), "modal class differs", "all runs differ", "taxicab"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let all = [("everybody".to_owned(), x.everybody)];
+    for (name, s) in x.groups.iter().map(|(n, s)| (n.clone(), *s)).chain(all) {
+        rows.push(vec![name, percent(Some(s.modal)), percent(Some(s.all_disagree)), number(s.taxicab)]);
+    }
+    align(&rows)
+}
 
 /// Predicted class per row, of each run.
 pub type Runs<'a> = [&'a [usize]];

@@ -230,6 +230,14 @@ fn exemplars_over_runs() {
     for (got, want) in exemplars::taxicab(&dense, &small).unwrap().iter().zip(list::<Value>(&json["taxicab"])) {
         same("taxicab", Some(*got), &want);
     }
+    let whole = crate::data::GroupSet {
+        groups: vec![crate::data::groups::Group { name: "all".into(), rows: (0..60).collect() }],
+        of_row: vec![vec![0]; 60],
+    };
+    let of_groups = exemplars::Exemplars::new(dense[0], &small, &whole).unwrap();
+    assert_eq!((of_groups.runs, of_groups.groups["all"]), (5, of_groups.everybody));
+    let count = json["all_disagree"].as_array().unwrap().len() as f64;
+    assert!((of_groups.everybody.all_disagree - count / 60.0).abs() < 1e-12);
     let p = exemplars::class_p_values(&list::<usize>(&json["y"]), &dense, &small, 3).unwrap();
     for (got, want) in p.iter().zip(list::<Value>(&json["class_p_values"])) {
         same("p", *got, &want);

@@ -2,7 +2,7 @@
 //!
 //! It describes and proves nothing; a proof is the verdict, with the bounds that it needs and no more. Intervals are
 //! two-sided at the panel's confidence, and those of one figure hold at once for all groups and everybody: shares of rows
-//! by Bonferroni ([`exact`](self)), all else by a bootstrap band ([`super::bootstrap`]); the figures of an entry (a column
+//! by Bonferroni, all else by a bootstrap band ([`super::bootstrap`]); the figures of an entry (a column
 //! or an intersection) each hold by themselves. Rows of one cluster are drawn together.
 
 mod exact;
@@ -12,15 +12,19 @@ mod tally;
 mod tests;
 mod text;
 
+#[cfg(test)]
+pub(crate) use tests::sample_panel;
 pub use text::panel_table;
 
 use super::bootstrap::{bootstrap, units};
 use super::disparity::rates;
+use super::exemplars::Exemplars;
 use super::similarity::Similarity;
 use super::verdict::Bounded;
-use crate::contract::Metric;
-use crate::data::GroupSet;
+use crate::contract::{Fairness, Metric};
+use crate::data::{GroupSet, Rows, cluster_codes, parse_groups};
 use crate::error::Result;
+use crate::net::set;
 use exact::Shares;
 use figures::{Part, Scope, View, blocks, values};
 use serde::{Deserialize, Serialize};
@@ -94,6 +98,9 @@ pub struct Panel {
     pub groups: Vec<GroupPanel>,
     /// Every entry: comparisons between its groups.
     pub entries: Vec<EntryPanel>,
+    /// Rows that several small models treat otherwise, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exemplars: Option<Exemplars>,
     /// How alike the layers are, where the small network was at hand in f32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity: Option<Similarity>,
@@ -135,6 +142,38 @@ pub struct EntryPanel {
     pub small: Figures,
     /// `degradation_gap`, `max_excess_drop`, `loss_gap`.
     pub change: Figures,
+}
+
+/// The panel of a dense and a small model that gave `rows` these outputs, in the terms of a contract. `train` has the
+/// classes and groups of the training rows.
+///
+/// # Errors
+/// As [`Comparison::panel`], and columns that the rows lack.
+pub fn panel_of(
+    rows: &Rows,
+    fairness: &Fairness,
+    outputs: [&[f32]; 2],
+    train: (&[usize], &GroupSet),
+    seed: u64,
+) -> Result<Panel> {
+    let predictions = outputs.map(|o| set::classes(o, (o.len() / rows.len().max(1)).max(1)));
+    let model = |m: usize| Model { predictions: &predictions[m], logits: Some(outputs[m]) };
+    let clusters = fairness.cluster.as_deref().map(|c| cluster_codes(rows, Some(c))).transpose()?;
+    let comparison = Comparison {
+        y: &rows.y,
+        classes: rows.classes,
+        dense: model(0),
+        small: model(1),
+        groups: &parse_groups(rows, &fairness.groups)?,
+        entries: &fairness.groups,
+        metric: fairness.metric,
+        clusters: clusters.as_deref(),
+        train: Some(train),
+        confidence: fairness.confidence,
+        replicates: REPLICATES,
+        seed,
+    };
+    comparison.panel()
 }
 
 impl Comparison<'_> {
@@ -186,6 +225,7 @@ impl Comparison<'_> {
             everybody: group("everybody", "", &all),
             groups: groups.map(|(g, &e)| group(&g.name, &self.entries[e], &g.rows)).collect(),
             entries: self.entries.iter().map(entry).collect(),
+            exemplars: None,
             similarity: None,
             notes: notes(basis, point),
         }

@@ -61,6 +61,11 @@ impl Made {
     }
 }
 
+/// A panel of made-up rows, for tests of what carries panels.
+pub(crate) fn sample_panel() -> Panel {
+    made("binary").comparison().panel().unwrap()
+}
+
 #[track_caller]
 fn same(got: &Figures, name: &str, want: &Value) {
     let got = got[name].value;

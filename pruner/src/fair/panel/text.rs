@@ -106,6 +106,9 @@ pub fn panel_table(p: &Panel) -> String {
             out += &format!("{words}: {}\n", with_interval(&b, plain));
         }
     }
+    if let Some(x) = &p.exemplars {
+        out += &format!("\n{}", super::super::exemplars::table(x));
+    }
     if let Some(s) = &p.similarity {
         out += &format!("\n{}", super::super::similarity::table(s));
     }
