@@ -31,6 +31,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tally::{Basis, Tally, tallies};
 
+/// With fewer clusters than this, percentiles of a bootstrap are too close together to be believed.
+const FEW_CLUSTERS: usize = 20;
+
 /// Replicates of the bootstrap.
 pub const REPLICATES: usize = 1000;
 
@@ -302,6 +305,12 @@ fn notes(basis: &Basis<'_>, point: &[Tally]) -> Vec<String> {
         }
     };
     let mut notes = vec![convention.to_owned()];
+    let clusters = basis.of.clusters.map(|c| c.iter().collect::<BTreeSet<_>>().len());
+    if let Some(n) = clusters.filter(|n| *n < FEW_CLUSTERS) {
+        notes.push(format!(
+            "with {n} clusters the bootstrap's intervals are too short; those of shares and drops are not"
+        ));
+    }
     if let Some(everybody) = point.last() {
         let dense = rates(&everybody.models[0].confusion);
         let dropped: Vec<String> =

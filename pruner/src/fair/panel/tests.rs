@@ -143,6 +143,9 @@ fn intervals_hold_the_value_and_grow_with_clusters() {
     let clusters: Vec<u32> = (0..m.y.len() as u32).map(|i| i / 10).collect();
     let clustered = Comparison { clusters: Some(&clusters), ..m.comparison() }.panel().unwrap();
     assert_eq!((clustered.clusters, p.clusters), (Some(30), None));
+    let few = Comparison { clusters: Some(&clusters.iter().map(|c| c / 6).collect::<Vec<_>>()), ..m.comparison() };
+    let warned = |p: &Panel| p.notes.iter().any(|n| n.contains("too short"));
+    assert!(warned(&few.panel().unwrap()) && !warned(&clustered) && !warned(&p));
     let width = |p: &Panel| {
         let b = p.everybody.small["accuracy"];
         b.upper.unwrap() - b.lower.unwrap()

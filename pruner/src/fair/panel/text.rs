@@ -27,8 +27,9 @@ fn get(figures: &Figures, name: &str) -> Bounded {
     figures.get(name).copied().unwrap_or_default()
 }
 
+/// A number with three decimals; what rounds to nothing has no sign.
 fn plain(v: Option<f64>) -> String {
-    v.map_or_else(|| "–".to_owned(), number)
+    v.map_or_else(|| "–".to_owned(), |v| format!("{:.3}", (1000.0 * v).round() / 1000.0 + 0.0))
 }
 
 /// A value with its interval, all written by `show`.
