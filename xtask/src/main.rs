@@ -7,9 +7,11 @@ mod c_library;
 mod demo;
 mod examples;
 mod firmware;
+mod golden;
 mod networks;
 mod peers;
 mod second_opinion;
+mod python;
 mod setup;
 mod sh;
 mod study;
@@ -40,6 +42,8 @@ cargo xtask <command>
                     needs python3 and the registries of Python and Rust)
   second-opinion    the networks of ../shared through burn-candle in f32: agreement and latency
   fuzz [MINUTES]    every fuzz target for that long (default 10; needs a nightly compiler and cargo-fuzz)
+  golden            the values of fairlearn, AIF360 and scikit-learn that fairness metrics are tested against, made
+                    anew (needs python3 and the registry of Python)
   deny              licences and bans of all dependencies (needs cargo-deny)
   setup             only the set-up";
 
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Some("second-opinion") => second_opinion::second_opinion(),
         Some("fuzz") => number(10).and_then(test::fuzz),
         Some("deny") => test::deny(),
+        Some("golden") => golden::golden(),
         Some("setup") => setup::all(),
         Some("help" | "-h" | "--help") | None => {
             println!("{HELP}");

@@ -14,6 +14,7 @@ macro_rules! say {
 
 mod audit;
 mod bench;
+mod compare;
 mod compile;
 mod export;
 mod inspect;
@@ -60,6 +61,7 @@ enum Command {
     Methods(methods::Methods),
     Patterns(patterns::Patterns),
     Prune(prune::Prune),
+    Compare(compare::Compare),
     Compile(compile::Compile),
     Repack(repack::Repack),
     Verify(verify::Verify),
@@ -84,6 +86,7 @@ impl Cli {
             Command::Methods(c) => c.run().map(done),
             Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
+            Command::Compare(c) => c.run().map(done),
             Command::Compile(c) => c.run().map(done),
             Command::Repack(c) => c.run().map(done),
             Command::Verify(c) => c.run(),

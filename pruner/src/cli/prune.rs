@@ -6,11 +6,12 @@ use evenkeel::certify;
 use evenkeel::chain::{self, Prepared};
 use evenkeel::contract::Contract;
 use evenkeel::error::{Error, Result};
+use evenkeel::fair::panel::panel_of;
 use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict};
 use evenkeel::files;
 use evenkeel::graph::Graph;
 use evenkeel::lower::{Cost, Target, lower};
-use evenkeel::net::{Split, device};
+use evenkeel::net::{Split, device, set::classes};
 use evenkeel::onnx;
 use evenkeel::progress::Stop;
 use evenkeel::prune::blocks::Pattern;
@@ -139,20 +140,21 @@ impl Prune {
         let q = chain::quantised(&outcome.graph, &p.train, &contract.input, &options.device)?;
         let small = lower(&q, &frame.extras, self.target)?;
         let model = chain::open(&small.bytes, &self.output)?;
-        let mut hash = [0; 2];
+        let (mut hash, mut metrics) = ([0; 2], None);
         let verdict = fair::judge(p.data.verdict, &contract, |rows| {
             hash = certify::fingerprint(rows);
-            let of = |graph: &Graph| chain::f32_classes(graph, rows, &contract.input, &options.device);
-            Ok(Predictions {
-                dense: of(&dense)?,
-                pruned: of(&outcome.graph)?,
-                int8: chain::int8_classes(&model, rows)?,
-            })
+            let of = |graph: &Graph| chain::f32_outputs(graph, rows, &contract.input, &options.device);
+            let (dense, pruned) = (of(&dense)?, of(&outcome.graph)?);
+            let int8 = chain::outputs(&model, &rows.x, rows.width())?;
+            let train = (&p.data.train.y[..], &p.train_groups);
+            metrics = Some(panel_of(rows, &contract.fairness, [&dense, &int8], train, options.seed)?);
+            let [dense, pruned, int8] = [dense, pruned, int8].map(|o| classes(&o, model.output().elements()));
+            Ok(Predictions { dense, pruned, int8 })
         })?;
         let passed = verdict.verdict == Judged::Pass;
         let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed)?, self.target)?;
         self.check_budget(&outcome, &lowered.cost())?;
-        let report = self.report(verdict, &contract, &outcome, &lowered.cost(), &options);
+        let report = Report { metrics, ..self.report(verdict, &contract, &outcome, &lowered.cost(), &options) };
         let page = self.output.with_extension("report.html");
         report.save(&page)?;
         let written = passed || self.allow_unproven;
@@ -237,6 +239,7 @@ impl Prune {
             file: self.output.display().to_string(),
             bytes: cost.flash,
             verdict,
+            metrics: None,
             contract: contract.text.clone(),
             budget: vec![
                 line("macs", o.limits.macs, dense.macs, cost.macs),

@@ -34,6 +34,11 @@ fn expansion(z: f64, df: f64) -> f64 {
     if df.is_infinite() || z.is_infinite() { z } else { z + z * (terms[0] + (terms[1] + terms[2] / df) / df) / df }
 }
 
+/// Probability that Student's t with `df` degrees of freedom is at least as far from 0 as `t`.
+pub fn two_sided_t(t: f64, df: f64) -> f64 {
+    beta_reg(df / 2.0, 0.5, df / (df + t * t))
+}
+
 /// Wilson's score interval of `hits` in `n`, for a normal quantile `z` (Wilson 1927). `(0, 1)` without data.
 pub fn wilson(hits: f64, n: f64, z: f64) -> (f64, f64) {
     if n <= 0.0 {

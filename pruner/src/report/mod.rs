@@ -9,7 +9,7 @@ pub mod plot;
 pub use page::html;
 
 use crate::error::{Context, Result};
-use crate::fair::Verdict;
+use crate::fair::{Panel, Verdict};
 use crate::files;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -29,6 +29,9 @@ pub struct Report {
     /// Verdict on the held-out rows.
     #[serde(flatten, skip_deserializing, default = "Verdict::empty")]
     pub verdict: Verdict,
+    /// All other fairness metrics on the same rows; reports of old have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Panel>,
     /// The contract as the user wrote it.
     pub contract: String,
     /// What the device spends.
