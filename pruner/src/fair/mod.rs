@@ -8,13 +8,15 @@
 //! | [`contrast`] | bounds on a weighted sum of stratum means: every bound of the verdict is one |
 //! | [`verdict`] | PASS, FAIL or UNDECIDED; the only reader of the verdict split |
 //! | [`mod@table`] | the verdict as text for a terminal |
-//! | [`mod@audit`] | groups at risk, before any pruning |
+//! | [`mod@audit`] | risk factors of the groups, before any pruning |
+//! | [`risk`] | factors to a ranking with words |
 
 pub mod audit;
 pub mod contrast;
 pub mod disparity;
 mod evaluate;
 pub mod metrics;
+pub mod risk;
 pub mod stats;
 pub mod table;
 pub mod verdict;
