@@ -10,11 +10,13 @@
 //! | [`mod@table`] | the verdict as text for a terminal |
 //! | [`mod@audit`] | risk factors of the groups, before any pruning |
 //! | [`risk`] | factors to a ranking with words |
+//! | [`mod@foresight`] | how well that ranking had predicted, after the verdict |
 
 pub mod audit;
 pub mod contrast;
 pub mod disparity;
 mod evaluate;
+pub mod foresight;
 pub mod metrics;
 pub mod risk;
 pub mod stats;

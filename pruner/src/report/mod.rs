@@ -10,6 +10,8 @@ pub use page::html;
 
 use crate::error::{Context, Result};
 use crate::fair::Verdict;
+use crate::fair::audit::Audit;
+use crate::fair::foresight::{Foresight, foresight};
 use crate::files;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -47,6 +49,12 @@ pub struct Report {
     /// What else a reader should know.
     #[serde(rename = "report_notes")]
     pub notes: Vec<String>,
+    /// The pre-check of the dense model, made before pruning. Reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+    /// How well it had predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foresight: Option<Foresight>,
 }
 
 /// One line of the budget.
@@ -99,6 +107,12 @@ pub struct HistoryLine {
 }
 
 impl Report {
+    /// The report with the pre-check, held against the verdict.
+    pub fn with_audit(self, audit: Audit) -> Self {
+        let foresight = Some(foresight(&audit, &self.verdict));
+        Report { audit: Some(audit), foresight, ..self }
+    }
+
     /// Reads a report back from its JSON.
     ///
     /// # Errors

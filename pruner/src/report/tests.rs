@@ -47,6 +47,8 @@ fn sample() -> Report {
         seed: 7,
         command: "evenkeel prune har.onnx --data har.npz --contract contract.toml -o har.keel --seed 7".into(),
         notes: vec!["A note.".into()],
+        audit: None,
+        foresight: None,
     }
 }
 
