@@ -266,7 +266,7 @@ impl Prune {
             say!("{:<6} {:>12} of {:>12} dense, {limit}", l.name, thousands(l.value), thousands(l.dense));
         }
         r.notes.iter().for_each(|note| say!("{note}"));
-        say!("{}", fair::table(&r.verdict));
+        say!("{}", r.text());
         say!("report: {}", page.display());
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use evenkeel::error::{Context, Result};
-use evenkeel::{fair, files, report};
+use evenkeel::{files, report};
 use std::path::{Path, PathBuf};
 
 /// Makes the HTML page of a report from its JSON, or prints its verdict.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct Report {
     /// A .report.json that `evenkeel prune` wrote
     report: PathBuf,
-    /// Where the page goes; without it, the verdict is printed
+    /// Where the page goes; the verdict is printed in any case
     #[arg(short, long)]
     output: Option<PathBuf>,
     /// Print JSON
@@ -29,7 +29,7 @@ impl Report {
         if self.json {
             say!("{}", r.json()?);
         } else {
-            say!("{}", fair::table(&r.verdict));
+            say!("{}", r.text().trim_end());
         }
         Ok(())
     }

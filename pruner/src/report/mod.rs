@@ -3,7 +3,9 @@
 //! The page needs no network, no script and no font of its own, and follows the reader's light or dark theme. Plots
 //! are drawn as SVG inside the page ([`plot`]), so their colours follow the theme and every mark has a tooltip.
 
+pub mod charts;
 mod page;
+pub mod plain;
 pub mod plot;
 
 pub use page::html;
@@ -133,6 +135,16 @@ impl Report {
     /// Only where the serialiser refuses, which finite data do not cause.
     pub fn json(&self) -> Result<String> {
         serde_json::to_string_pretty(self).context("cannot write the report as JSON")
+    }
+
+    /// The verdict, the pre-check held against it, and what to do next, as text for a terminal; ends with a newline.
+    pub fn text(&self) -> String {
+        let mut out = crate::fair::table(&self.verdict);
+        out.extend(self.foresight.iter().map(|f| format!("pre-check: {}\n", f.words)));
+        let e = plain::explain(self);
+        out.push_str(&format!("\n{}\nWhat to do next:\n", e.answer));
+        out.extend(e.next.iter().map(|line| format!("  - {line}\n")));
+        out
     }
 
     /// Writes the page to `path` and the JSON beside it, with the extension `json`.
