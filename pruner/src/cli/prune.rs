@@ -13,6 +13,7 @@ use evenkeel::graph::Graph;
 use evenkeel::lower::{Cost, Target, lower};
 use evenkeel::net::{Split, device, set::classes};
 use evenkeel::onnx;
+use evenkeel::precheck::precheck;
 use evenkeel::progress::Stop;
 use evenkeel::prune::blocks::Pattern;
 use evenkeel::prune::fallback::for_rows;
@@ -127,6 +128,7 @@ impl Prune {
         let frame = Frame { norm: norm.len(), extras, target: self.target };
         let train = Split { set: &p.train, groups: &p.train_groups };
         let selection = Split { set: &p.select, groups: &p.select_groups };
+        let audit = precheck(&dense, &p, &contract.fairness, &options.device, self.seed, &stop)?;
         let outcome =
             prune(&dense, train, selection, &contract, &options, &frame, &stop).map_err(|e| e.at(&self.model))?;
         onnx::save(&outcome.graph, &onnx)?;
@@ -154,7 +156,8 @@ impl Prune {
         let passed = verdict.verdict == Judged::Pass;
         let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed)?, self.target)?;
         self.check_budget(&outcome, &lowered.cost())?;
-        let report = Report { metrics, ..self.report(verdict, &contract, &outcome, &lowered.cost(), &options) };
+        let report = self.report(verdict, &contract, &outcome, &lowered.cost(), &options).with_audit(audit);
+        let report = Report { metrics, ..report };
         let page = self.output.with_extension("report.html");
         report.save(&page)?;
         let written = passed || self.allow_unproven;
@@ -259,6 +262,8 @@ impl Prune {
             seed: options.seed,
             command: std::env::args().collect::<Vec<_>>().join(" "),
             notes: options.blocks.map(|b| block_note(b.pattern, &o.blocks)).into_iter().collect(),
+            audit: None,
+            foresight: None,
         }
     }
 
@@ -268,7 +273,7 @@ impl Prune {
             say!("{:<6} {:>12} of {:>12} dense, {limit}", l.name, thousands(l.value), thousands(l.dense));
         }
         r.notes.iter().for_each(|note| say!("{note}"));
-        say!("{}", fair::table(&r.verdict));
+        say!("{}", r.text());
         say!("report: {}", page.display());
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct Report {
     /// A .report.json that `evenkeel prune` wrote
     report: PathBuf,
-    /// Where the page goes; without it, verdict and metrics are printed
+    /// Where the page goes; verdict and metrics are printed in any case
     #[arg(short, long)]
     output: Option<PathBuf>,
     /// Print JSON
@@ -29,7 +29,7 @@ impl Report {
         if self.json {
             say!("{}", r.json()?);
         } else {
-            say!("{}", fair::table(&r.verdict));
+            say!("{}", r.text().trim_end());
             r.metrics.iter().for_each(|m| say!("{}", fair::panel_table(m)));
         }
         Ok(())

@@ -17,7 +17,9 @@
 //! | [`contrast`] | bounds on a weighted sum of stratum means: every bound of the verdict is one |
 //! | [`verdict`] | PASS, FAIL or UNDECIDED; the only reader of the verdict split |
 //! | [`mod@table`] | the verdict as text for a terminal |
-//! | [`mod@audit`] | groups at risk, before any pruning |
+//! | [`mod@audit`] | risk factors of the groups, before any pruning |
+//! | [`risk`] | factors to a ranking with words |
+//! | [`mod@foresight`] | how well that ranking had predicted, after the verdict |
 
 pub mod audit;
 pub mod bootstrap;
@@ -29,11 +31,13 @@ pub mod contrast;
 pub mod disparity;
 mod evaluate;
 pub mod exemplars;
+pub mod foresight;
 #[cfg(test)]
 mod golden;
 pub mod metrics;
 pub mod panel;
 pub mod parity;
+pub mod risk;
 pub mod similarity;
 pub mod stats;
 pub mod table;

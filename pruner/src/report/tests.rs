@@ -48,6 +48,8 @@ fn sample() -> Report {
         seed: 7,
         command: "evenkeel prune har.onnx --data har.npz --contract contract.toml -o har.keel --seed 7".into(),
         notes: vec!["A note.".into()],
+        audit: None,
+        foresight: None,
     }
 }
 
@@ -64,7 +66,7 @@ fn the_page_is_whole_escaped_and_self_contained() {
     ] {
         assert!(page.contains(want), "{want}");
     }
-    assert_eq!(page.matches("<svg role").count(), 4);
+    assert_eq!((page.matches("<svg role").count(), page.matches("<desc>").count()), (5, 2));
     for unwanted in ["<script", "http:", "https:", "url(", "@import", "<b>old", "NaN"] {
         assert!(!page.contains(unwanted), "{unwanted}");
     }

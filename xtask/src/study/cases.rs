@@ -67,7 +67,14 @@ pub const CASES: [Case; 7] = [
     Case { name: "groups-2", counts_groups: true, ..MOTION },
     Case { name: "groups-7", counts_groups: true, ..FACES },
     // Rows of one person are the group itself here, so they are not clustered again.
-    Case { name: "groups-24", groups: "subject", cluster: None, flash: [350, 1000, 1000], counts_groups: true, ..MOTION },
+    Case {
+        name: "groups-24",
+        groups: "subject",
+        cluster: None,
+        flash: [350, 1000, 1000],
+        counts_groups: true,
+        ..MOTION
+    },
 ];
 
 /// What `--cases` takes for all cases that count groups.
