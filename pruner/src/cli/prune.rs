@@ -108,7 +108,8 @@ impl Prune {
         let dense = chain::load_network(&self.model)?;
         let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
         let fallback;
-        (options.method, fallback) = for_rows(&options.method, &p.train_groups).map_err(|e| e.at(&self.data))?;
+        (options.method, fallback) =
+            for_rows(&options.method, &p.train_groups, &p.train.y).map_err(|e| e.at(&self.data))?;
         fallback.iter().for_each(|words| eprintln!("{words}"));
         // All that would be found missing only at the end.
         fair::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;

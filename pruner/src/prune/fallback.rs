@@ -1,6 +1,7 @@
 //! What to do where the training rows have no group labels: methods that need none, and words that say so.
 
 use super::recipe::{Labels, PARTS, Recipe};
+use super::score::Scorer;
 use crate::data::GroupSet;
 use crate::error::{Error, Result};
 
@@ -12,8 +13,15 @@ pub const LABEL_FREE: &str = "taylor+pw-loss+kd";
 /// apart when an entry of the contract has two or more of them; rows of unknown groups are one.
 ///
 /// # Errors
-/// A method that needs labels, other than the default, is refused, with the parts that need none.
-pub fn for_rows(method: &Recipe, train: &GroupSet) -> Result<(Recipe, Option<String>)> {
+/// A method that needs labels, other than the default, is refused, with the parts that need none; and one that removes
+/// what tells groups apart where the groups of the first entry are the classes `y`.
+pub fn for_rows(method: &Recipe, train: &GroupSet, y: &[usize]) -> Result<(Recipe, Option<String>)> {
+    if matches!(method.scorer, Scorer::Snnl | Scorer::Ffw) && are_classes(train, y) {
+        return Err(Error::new(format!(
+            "method `{method}` removes what tells groups apart, and the groups are the classes"
+        ))
+        .help("put a column of people first in groups, or choose another way to score, such as worst-group"));
+    }
     let entries = train.of_row.iter().map(Vec::len).max().unwrap_or(0);
     let labelled = (0..entries).any(|e| train.of_entry(e).len() > 1);
     if labelled || !method.needs_labels() {
@@ -41,6 +49,13 @@ pub fn for_rows(method: &Recipe, train: &GroupSet) -> Result<(Recipe, Option<Str
     )))
 }
 
+/// Whether every group of the first entry is of one class.
+fn are_classes(train: &GroupSet, y: &[usize]) -> bool {
+    let first = train.of_entry(0);
+    let one_class = |g: &usize| train.groups[*g].rows.windows(2).all(|pair| y[pair[0]] == y[pair[1]]);
+    first.len() > 1 && first.iter().all(one_class)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,17 +65,22 @@ mod tests {
     fn without_labels_the_default_falls_back_and_others_are_refused() {
         let (one, two) = (groups(&[4]), groups(&[2, 2]));
         let default = Recipe::default();
-        assert_eq!(for_rows(&default, &two).unwrap(), (default.clone(), None));
+        assert_eq!(for_rows(&default, &two, &[0, 1, 0, 1]).unwrap(), (default.clone(), None));
         for set in [&one, &groups(&[])] {
-            let (recipe, words) = for_rows(&default, set).unwrap();
+            let (recipe, words) = for_rows(&default, set, &[0; 4]).unwrap();
             assert!(!recipe.needs_labels() && recipe.name.starts_with(LABEL_FREE));
             assert!(words.unwrap().contains("needs no group labels"));
             for needs in ["worst-group", "snnl", "magnitude+ceag", "last-layer", "bifp", "fair-then-prune"] {
-                let e = for_rows(&needs.parse().unwrap(), set).unwrap_err().to_string();
+                let e = for_rows(&needs.parse().unwrap(), set, &[0; 4]).unwrap_err().to_string();
                 assert!(e.contains(needs) && e.contains("taylor, fisher") && e.contains("pw-loss"), "{e}");
             }
         }
         let free: Recipe = "fisher+at+kd".parse().unwrap();
-        assert_eq!(for_rows(&free, &one).unwrap(), (free, None));
+        for scorer in ["snnl", "ffw"] {
+            let e = for_rows(&scorer.parse().unwrap(), &two, &[0, 0, 1, 1]).unwrap_err().to_string();
+            assert!(e.contains(scorer) && e.contains("classes"), "{e}");
+            assert!(for_rows(&scorer.parse().unwrap(), &two, &[0, 1, 0, 1]).is_ok());
+        }
+        assert_eq!(for_rows(&free, &one, &[0; 4]).unwrap(), (free, None));
     }
 }

@@ -1,4 +1,12 @@
 //! Fine-tuning between and after the steps of pruning, with the terms of the method.
+//!
+//! When constraints act is part of a method. `fair-then-prune` and `prune-then-fair` are the two-stage baselines of Dai et
+//! al. 2023: the constraint acts on the dense network before pruning, for a third of the recovery's steps, or in the
+//! recovery alone, with BiFP's surrogate where no constraint is named. `last-layer` (Mao et al., arXiv 2304.03935) trains the
+//! last layer alone at the end, for a quarter of the steps, under the constraint (CEAG where none is named): few weights
+//! over-fit a constraint less. It does so on the folded network, so that no normalisation moves, and what the recovery
+//! gave stays where it is as good on the selection rows. Labels choose the best network of a fine-tuning only where the
+//! constraints act in it.
 
 use super::norm::with_norm;
 use super::recipe::{Kind, When, is_constraint};

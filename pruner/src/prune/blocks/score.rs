@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use rand_chacha::ChaCha8Rng;
 
 /// Squared gate gradient per group, matrix and tile: `dL/dgate = sum w * dL/dw` over the tile (see
-/// [`crate::prune::score::taylor`]).
+/// [`crate::prune::score::gates`]).
 ///
 /// # Errors
 /// When the device fails.

@@ -4,7 +4,7 @@
 //! cross-entropy plus ten times the information that the last layer's input holds of the group, which a linear head
 //! estimates: `I ≥ H(S) - CE(head)`, with `H` fixed. So the gates descend `CE - 10 · CE(head)` while the head descends
 //! `CE(head)`. The groups are those of the contract's first entry. `τ = 1` throughout: the budget, not a falling
-//! temperature, says how many gates stay open. Derivatives are scaled so that the largest step of a gate is 0.2, in place
+//! temperature, says how many gates stay open. Rows of unknown groups are a group like any other. Derivatives are scaled so that the largest step of a gate is 0.2, in place
 //! of Adam.
 
 use super::{Learning, scores};
@@ -55,7 +55,7 @@ pub fn learn(how: &Learning, rng: &mut ChaCha8Rng, stop: &Stop) -> Result<Scores
         let open = |g: &Vec<f64>| g.iter().map(|g| (2.0 * sigmoid(*g)).min(1.0) as f32).collect();
         let gates = how.readers(&g.iter().map(open).collect::<Vec<_>>());
         let (logits, seen) = net.forward_hooked(net.input(how.train.set.gather(&rows)), &gates, &watch);
-        let weight = vec![1.0 / rows.len() as f32; rows.len()];
+        let weight: Vec<f32> = rows.iter().map(|&r| how.row_weight[r] / rows.len() as f32).collect();
         let y: Vec<usize> = rows.iter().map(|&r| how.train.set.y[r]).collect();
         let s: Vec<Option<usize>> = rows.iter().map(|&r| label(r)).collect();
         let known = s.iter().flatten().count().max(1) as f32;

@@ -1,4 +1,8 @@
-//! Knowledge distillation from the dense network (Hinton et al. 2015), with the shares of Blakeney et al. 2021.
+//! Knowledge distillation from the dense network (Hinton et al. 2015): `hard · CE + soft · T² · KL(dense || pruned)` at
+//! `T = 4`, with the shares of Blakeney et al. 2021.
+//!
+//! There the dense network was trained on balanced data and passed on what it knew of rare classes; here it has seen the
+//! same rows as the pruned one.
 
 use crate::net::loss::distil;
 use crate::net::term::{Batch, Term, Weights};
