@@ -22,8 +22,9 @@ How to read the numbers:
 
 - Accuracies and drops are in percent and points. Brackets are 95 % intervals: after a mean, over seeds (Student's t).
 - \"Over people\" is the mean of the intervals that the verdicts give over rows, or over clusters where the contract has
-  some. They hold for all groups at once, which makes them long. Few people are in the test splits of motionsense (five)
-  and few records in that of mitbih, so there they say little.
+  some. They hold for all groups at once, which makes them long. There are five people in the test split of motionsense
+  and 22 records in that of mitbih, so there they say little.
+- *On selection rows* is what a method is to be chosen by; who chooses by the verdict split flatters what is chosen.
 - *Excess drop* is a group's drop less everybody's; the table has that of the group with the largest. The largest of
   several estimates is more than 0 by chance alone.
 - CEV and SDE are over classes, in the convention of 2021 (percent², percent), for everybody.
