@@ -138,7 +138,10 @@ pub fn similarity(study: &Study) -> String {
 
 /// Dissimilarity, bias and share of MACs of every method and budget that have all three.
 fn points(study: &Study, case: &str, bias: Measure) -> Vec<[f64; 3]> {
-    let cells = BUDGETS.into_iter().flat_map(|budget| methods(study, case, budget));
+    let cells = BUDGETS.into_iter().flat_map(|budget| methods(study, case, budget)).map(|mut c| {
+        c.runs.retain(|r| r.dissimilarity.is_some());
+        c
+    });
     let mean = |c: &Cellful, m: Measure| c.estimate(m).map(|e| e.mean);
     cells.filter_map(|c| Some([mean(&c, DISSIMILARITY)?, mean(&c, bias)?, mean(&c, MACS_SHARE)?])).collect()
 }

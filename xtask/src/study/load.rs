@@ -165,7 +165,7 @@ impl Run {
             harmful_flips: number("/overall/harmful_flips"),
             cev: number("/metrics/everybody/change/cev_2021_pct/value"),
             sde: number("/metrics/everybody/change/sde_2021_pct/value"),
-            dissimilarity: dissimilarity(&r["metrics"]["similarity"]["layers"]),
+            dissimilarity: dissimilarity(&stored["similarity"]["layers"]),
             foresight: [foresight("excess_drop"), foresight("harmful_flips")],
             cpu_seconds: stored["cpu_seconds"].as_f64(),
         })
@@ -190,6 +190,7 @@ pub fn sample(method: &str, seed: u64, worst: f64, excess: f64) -> Value {
         "method": method,
         "seed": seed,
         "cpu_seconds": 10.0,
+        "similarity": { "layers": [{ "everybody": 0.9 }, { "everybody": null }, { "everybody": 0.7 }] },
         "report": {
             "verdict": "UNDECIDED",
             "budget": { "macs": { "value": 250, "dense": 1000 }, "flash": { "value": 80 } },
@@ -204,7 +205,6 @@ pub fn sample(method: &str, seed: u64, worst: f64, excess: f64) -> Value {
             ],
             "metrics": {
                 "everybody": { "change": { "cev_2021_pct": { "value": 100.0 * excess } } },
-                "similarity": { "layers": [{ "everybody": 0.9 }, { "everybody": null }, { "everybody": 0.7 }] },
             },
             "foresight": { "excess_drop": { "score": { "rho": 1.0, "p": 0.5 } } },
         },

@@ -52,8 +52,8 @@ stages. All have as many updates here.
 const CKA: &str = "\
 *Claim* (Blakeney et al. 2021): a network that is less like the dense one is more biased. But what is pruned more is less
 like it and more biased at once. So the last correlation is that of ranks with the share of MACs held fixed; one point is
-the mean over seeds of a method at a budget, dissimilarity is 1 less the mean linear CKA of the layers. Methods with
-parts in common are no independent points, so the intervals are too short rather than too long.
+the mean of a method at a budget over the seeds 0 and 1, dissimilarity is 1 less the mean linear CKA of the layers on
+selection rows. Methods with parts in common are no independent points, so the intervals are too short rather than too long.
 ";
 
 const PRECHECK: &str = "\
