@@ -40,6 +40,8 @@ pub struct Run {
     /// MACs as a share of the dense network's.
     pub macs_share: f64,
     pub bytes: f64,
+    /// Metric of the worst group on selection rows, f32, after the recovery.
+    pub selection: Option<f64>,
     pub overall: f64,
     pub overall_dense: f64,
     pub worst: f64,
@@ -151,6 +153,7 @@ impl Run {
             groups: groups.iter().filter(|g| g["rows"].as_u64().unwrap_or(0) > 0).count(),
             macs_share: number("/budget/macs/value")? / number("/budget/macs/dense")?,
             bytes: number("/budget/flash/value")?,
+            selection: r["history"].as_array().and_then(|h| h.last()?["worst"].as_f64()),
             overall: number("/overall/int8")?,
             overall_dense: number("/overall/dense")?,
             worst: number("/worst_group/int8")?,
@@ -162,7 +165,7 @@ impl Run {
             harmful_flips: number("/overall/harmful_flips"),
             cev: number("/metrics/everybody/change/cev_2021_pct/value"),
             sde: number("/metrics/everybody/change/sde_2021_pct/value"),
-            dissimilarity: dissimilarity(&r["metrics"]["similarity"]["layers"]),
+            dissimilarity: dissimilarity(&stored["similarity"]["layers"]),
             foresight: [foresight("excess_drop"), foresight("harmful_flips")],
             cpu_seconds: stored["cpu_seconds"].as_f64(),
         })
@@ -187,11 +190,13 @@ pub fn sample(method: &str, seed: u64, worst: f64, excess: f64) -> Value {
         "method": method,
         "seed": seed,
         "cpu_seconds": 10.0,
+        "similarity": { "layers": [{ "everybody": 0.9 }, { "everybody": null }, { "everybody": 0.7 }] },
         "report": {
             "verdict": "UNDECIDED",
             "budget": { "macs": { "value": 250, "dense": 1000 }, "flash": { "value": 80 } },
             "overall": { "dense": 0.9, "int8": 0.85, "churn": 0.1, "harmful_flips": 0.06 },
             "worst_group": { "group": "g=b", "int8": worst },
+            "history": [{ "worst": 0.1 }, { "worst": worst + 0.01 }],
             "groups": [
                 { "group": "g=a", "rows": 5, "dense": 0.92, "int8_interval": [0.8, 0.95],
                   "excess_drop": { "value": -excess, "lower": -0.2, "upper": 0.1 } },
@@ -200,7 +205,6 @@ pub fn sample(method: &str, seed: u64, worst: f64, excess: f64) -> Value {
             ],
             "metrics": {
                 "everybody": { "change": { "cev_2021_pct": { "value": 100.0 * excess } } },
-                "similarity": { "layers": [{ "everybody": 0.9 }, { "everybody": null }, { "everybody": 0.7 }] },
             },
             "foresight": { "excess_drop": { "score": { "rho": 1.0, "p": 0.5 } } },
         },

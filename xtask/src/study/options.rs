@@ -1,6 +1,6 @@
 //! Which part of the study to run, from the command line.
 
-use super::cases::{BUDGETS, CASES, GROUPS, METHODS};
+use super::cases::{BUDGETS, CANDIDATES, CASES, GROUPS, METHODS};
 use crate::sh::{Result, target};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -36,7 +36,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             cases: CASES.iter().map(|c| c.name.to_owned()).collect(),
-            methods: METHODS.map(str::to_owned).to_vec(),
+            methods: METHODS.iter().chain(&CANDIDATES).map(|m| (*m).to_owned()).collect(),
             budgets: BUDGETS.to_vec(),
             seeds: (0..5).collect(),
             jobs: 2,

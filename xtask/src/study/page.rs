@@ -22,8 +22,9 @@ How to read the numbers:
 
 - Accuracies and drops are in percent and points. Brackets are 95 % intervals: after a mean, over seeds (Student's t).
 - \"Over people\" is the mean of the intervals that the verdicts give over rows, or over clusters where the contract has
-  some. They hold for all groups at once, which makes them long. Few people are in the test splits of motionsense (five)
-  and few records in that of mitbih, so there they say little.
+  some. They hold for all groups at once, which makes them long. There are five people in the test split of motionsense
+  and 22 records in that of mitbih, so there they say little.
+- *On selection rows* is what a method is to be chosen by; who chooses by the verdict split flatters what is chosen.
 - *Excess drop* is a group's drop less everybody's; the table has that of the group with the largest. The largest of
   several estimates is more than 0 by chance alone.
 - CEV and SDE are over classes, in the convention of 2021 (percent², percent), for everybody.
@@ -51,8 +52,8 @@ stages. All have as many updates here.
 const CKA: &str = "\
 *Claim* (Blakeney et al. 2021): a network that is less like the dense one is more biased. But what is pruned more is less
 like it and more biased at once. So the last correlation is that of ranks with the share of MACs held fixed; one point is
-the mean over seeds of a method at a budget, dissimilarity is 1 less the mean linear CKA of the layers. Methods with
-parts in common are no independent points, so the intervals are too short rather than too long.
+the mean of a method at a budget over the seeds 0 and 1, dissimilarity is 1 less the mean linear CKA of the layers on
+selection rows. Methods with parts in common are no independent points, so the intervals are too short rather than too long.
 ";
 
 const PRECHECK: &str = "\

@@ -3,11 +3,12 @@
 use super::load::Study;
 use super::stats::Estimate;
 use super::summary::{Measure, methods};
+use super::tables::fixed;
 use std::fmt::Write;
 
-const LABELS: f64 = 190.0;
+const LABELS: f64 = 240.0;
 const PANEL: f64 = 230.0;
-const GAP: f64 = 20.0;
+const GAP: f64 = 36.0;
 const ROW: f64 = 16.0;
 const TOP: f64 = 44.0;
 
@@ -61,7 +62,7 @@ pub fn draw(study: &Study, case: &str, budgets: &[u32], figure: &Figure) -> Opti
         for k in 0..=4 {
             let v = lo + (hi - lo) * f64::from(k) / 4.0;
             line(&mut svg, [x(v), TOP, x(v), bottom], "#ddd");
-            text(&mut svg, x(v), bottom + 14.0, "middle", &format!("{v:.1}"));
+            text(&mut svg, x(v), bottom + 14.0, "middle", &fixed(v, 1));
         }
         figure.mark.iter().for_each(|&m| line(&mut svg, [x(100.0 * m), TOP, x(100.0 * m), bottom], "#c00"));
         for (name, e) in dots {

@@ -14,6 +14,9 @@ use std::time::Instant;
 /// Runs `$@` and says the processor time of it on standard error, which no portable program does.
 const TIMED: &str = "\"$@\"; code=$?; times >&2; exit $code";
 
+/// Layers are compared for this many seeds from 0: it takes time, and does not differ much between seeds.
+const COMPARED: u64 = 2;
+
 /// What all cells share.
 struct Runner<'a> {
     options: &'a Options,
@@ -123,6 +126,8 @@ impl Runner<'_> {
         let report: Value =
             if code == 0 { serde_json::from_slice(&out.stdout).unwrap_or_default() } else { Value::Null };
         let error = report.is_null().then(|| complaint(&said, &[&text(&work), &text(&self.shared)]));
+        let compared = error.is_none() && cell.seed < COMPARED && !cell.case.counts_groups;
+        let similarity = if compared { self.similarity(cell, &work)? } else { Value::Null };
         let result = json!({
             "key": self.key(cell),
             "case": cell.case.name,
@@ -134,6 +139,7 @@ impl Runner<'_> {
             "cpu_seconds": cpu_seconds(&said),
             "error": error,
             "report": report,
+            "similarity": similarity,
         });
         cell.store(dir, &result)?;
         std::fs::remove_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
@@ -141,6 +147,24 @@ impl Runner<'_> {
             Some(e) => (format!("FAILED with exit code {code}: {e}"), false),
             None => (line(&report, wall), true),
         })
+    }
+
+    /// How alike the layers of the dense and the pruned network are, on selection rows; null where the command cannot
+    /// say, which is no reason to lose the run.
+    fn similarity(&self, cell: &Cell, work: &Path) -> Result<Value> {
+        let mut c = cmd(&self.evenkeel);
+        c.arg("compare").arg(self.shared.join(format!("models/{}.onnx", cell.case.model))).arg(work.join("model.keel"));
+        c.arg("--data").arg(self.shared.join(format!("data/{}.npz", cell.case.data)));
+        c.args(["--groups", cell.case.groups, "--metric", cell.case.metric, "--json"]);
+        c.arg("--pruned").arg(work.join("model.pruned.onnx"));
+        c.env("RAYON_NUM_THREADS", "1").stdin(Stdio::null());
+        let out = c.output().map_err(|e| format!("cannot run {}: {e}", self.evenkeel.display()))?;
+        if !out.status.success() {
+            let said = String::from_utf8_lossy(&out.stderr);
+            eprintln!("{}: layers are not compared: {}", cell.name(), complaint(&said, &[&text(work)]));
+        }
+        let panel: Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
+        Ok(panel["similarity"].clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs put together over seeds: what a method gives, and what it gives more or less than another on the same seeds.
 
-use super::cases::METHODS;
+use super::cases::{CANDIDATES, METHODS};
 use super::load::{Run, Study};
 use super::stats::Estimate;
 
@@ -20,7 +20,7 @@ pub struct Cellful<'a> {
     pub runs: Vec<&'a Run>,
 }
 
-/// All methods of a case at a budget, in the order of [`METHODS`], others after them.
+/// All methods of a case at a budget, in the order of [`METHODS`] and [`CANDIDATES`], others after them.
 pub fn methods<'a>(study: &'a Study, case: &str, budget: u32) -> Vec<Cellful<'a>> {
     let mut found: Vec<Cellful<'a>> = Vec::new();
     for run in study.runs.iter().filter(|r| r.case == case && r.budget == budget) {
@@ -30,7 +30,7 @@ pub fn methods<'a>(study: &'a Study, case: &str, budget: u32) -> Vec<Cellful<'a>
         }
     }
     let place = |m: &str| {
-        let known = METHODS.iter().position(|k| *k == m).unwrap_or(METHODS.len());
+        let known = METHODS.iter().chain(&CANDIDATES).position(|k| *k == m).unwrap_or(usize::MAX - 1);
         if m == study.default { 0 } else { known + 1 }
     };
     found.sort_by_key(|c| place(c.method));

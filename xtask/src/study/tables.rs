@@ -71,6 +71,7 @@ pub fn results(study: &Study, case: &str, budget: u32) -> String {
             "overall",
             "worst group",
             "… over people",
+            "… on selection rows",
             "largest excess drop",
             "… over people",
             "CEV",
@@ -95,6 +96,7 @@ fn result(study: &Study, c: &Cellful) -> Vec<String> {
         percent(c.estimate(OVERALL)),
         percent(c.estimate(WORST)),
         range(c.mean_interval(|r| r.worst_interval)),
+        percent(c.estimate(|r| r.selection)),
         percent(c.estimate(EXCESS)),
         range(c.mean_interval(|r| r.excess_interval)),
         number(c.estimate(CEV), 0),
@@ -145,7 +147,7 @@ mod tests {
         assert_eq!(cells[0], "| **default** (kd)");
         assert_eq!(cells[1..5], ["3", "25.0", "80", "85.00 [85.00, 85.00]"]);
         assert_eq!(cells[5], "85.00 [82.52, 87.48]");
-        assert_eq!(cells[6], "[70.0, 90.0]");
+        assert_eq!(cells[6..8], ["[70.0, 90.0]", "86.00 [83.52, 88.48]"]);
         assert_eq!(cells.last(), Some(&"0 / 3 / 0 |"));
     }
 
