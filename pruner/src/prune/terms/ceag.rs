@@ -25,9 +25,9 @@ const RING: usize = 200;
 /// Outcomes that a group needs before its multiplier moves.
 const FULL: usize = 50;
 /// Step of the dual ascent per batch.
-const RATE: f32 = 0.2;
+const RATE: f32 = 0.05;
 /// Multipliers stay under this, so that one group cannot take the whole loss.
-const CAP: f32 = 5.0;
+const CAP: f32 = 2.0;
 
 /// Multipliers and the running excess drop of every group.
 #[derive(Clone, Debug)]
