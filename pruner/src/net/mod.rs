@@ -8,6 +8,7 @@ mod average;
 mod device;
 mod kernel;
 pub mod loss;
+mod mix;
 pub mod optimise;
 mod pointwise;
 pub mod set;

@@ -1,6 +1,7 @@
 //! The training loop: batches, cross-entropy and the terms of a method, AdamW with a cosine schedule, the best kept.
 
 use super::average::Average;
+use super::mix::Mixed;
 use super::term::{Batch, Reference, Term, Weights};
 use super::{Layer, Layers, Net, Set, floats, loss};
 use crate::data::batch::epoch_batches;
@@ -29,12 +30,23 @@ pub struct Task<'a, 't> {
     pub only: Option<NodeId>,
     /// Whether the result is the running average of the weights.
     pub average: bool,
+    /// The dense network, where rows are mixed in pairs.
+    pub mix: Option<&'a Net>,
 }
 
 impl<'a> Task<'a, '_> {
     /// Cross-entropy alone.
     pub fn plain(train: &'a Set, row_weight: &'a [f32]) -> Self {
-        Task { train, row_weight, terms: &mut [], reference: None, hold_zeros: false, only: None, average: false }
+        Task {
+            train,
+            row_weight,
+            terms: &mut [],
+            reference: None,
+            hold_zeros: false,
+            only: None,
+            average: false,
+            mix: None,
+        }
     }
 }
 
@@ -95,7 +107,7 @@ pub fn fit(
             batches = epoch_batches(task.train.len(), schedule.batch, rng);
         }
         let Some(rows) = batches.pop() else { return Err(Error::new("there are no rows to train on")) };
-        let total = task.loss(&net, &rows)?;
+        let total = task.loss(&net, &rows, rng)?;
         let grads = task.gradients(&net, total.backward());
         net.layers = held.again(optimiser.step(schedule.rate_at(step), net.layers, grads));
         if let Some(average) = &mut average {
@@ -158,17 +170,26 @@ fn keep_best(net: &Net, score: &mut Option<Score>, best: &mut Option<(f64, Layer
 
 impl Task<'_, '_> {
     /// The loss of the network on some rows: weighted cross-entropy, and what the terms add.
-    fn loss(&mut self, net: &Net, rows: &[usize]) -> Result<Tensor<1>> {
-        let x = self.train.gather(rows);
+    fn loss(&mut self, net: &Net, rows: &[usize], rng: &mut ChaCha8Rng) -> Result<Tensor<1>> {
+        let mut x = self.train.gather(rows);
+        let pairs = self.mix.map(|dense| (dense, Mixed::draw(rows.len(), rng)));
+        if let Some((_, mixed)) = &pairs {
+            x = mixed.inputs(&x);
+        }
+        let dense = match &pairs {
+            Some((dense, _)) => Some(floats(dense.forward(dense.input(x.clone())))?),
+            None => None,
+        };
         let (watch, reference) = match self.reference {
             Some(r) => (r.watched(), r.values(x.clone())),
             None => Default::default(),
         };
         let (logits, watched) = net.forward_hooked(net.input(x), &[], &watch);
-        let y = rows.iter().map(|&r| self.train.y[r]).collect();
+        let y: Vec<usize> = rows.iter().map(|&r| self.train.y[r]).collect();
         let host = if self.terms.is_empty() { Vec::new() } else { floats(logits.clone().detach())? };
-        let batch = Batch { rows, y, logits: logits.clone(), host, watched, reference };
+        let batch = Batch { rows, y, logits: logits.clone(), host, dense, watched, reference };
         let mut weights = Weights::new(rows.iter().map(|&r| self.row_weight[r] / rows.len() as f32).collect());
+        weights.target = pairs.map(|(_, mixed)| mixed.targets(&batch.y, logits.dims()[1]));
         self.terms.iter_mut().for_each(|t| t.weigh(&batch, &mut weights));
         let target = weights.targets(&batch.y, logits.dims()[1]);
         let mut total = loss::soft_cross_entropy(logits, target);

@@ -16,6 +16,8 @@ pub struct Batch<'a> {
     pub logits: Tensor<2>,
     /// The same on the host, without.
     pub host: Vec<f32>,
+    /// Logits of the dense network, where the inputs are not the rows as they are in the set.
+    pub dense: Option<Vec<f32>>,
     /// Activations of the network at the places of the [`Reference`], `[rows, C, H, W]`, with gradients.
     pub watched: Vec<Tensor<4>>,
     /// Those of the dense network at the same places.

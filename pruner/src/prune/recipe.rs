@@ -29,6 +29,8 @@ pub enum Kind {
     EqualLoss,
     /// BiFP's surrogate of parity.
     Surrogate,
+    /// Mixes rows in pairs.
+    Mix,
     /// Keeps the running average of the weights.
     Average,
     /// Trains the last layer alone at the end.
@@ -101,7 +103,7 @@ use Labels::{Any, TwoInPaper};
 use Policy::{Cheapest, Share, Uniform};
 
 /// Every part that a method can name.
-pub const PARTS: [Part; 27] = [
+pub const PARTS: [Part; 28] = [
     part("default", Kind::Sum(DEFAULT), Any, First, "what the study in docs/study.md recommends", "this project"),
     part(
         "random",
@@ -278,6 +280,14 @@ pub const PARTS: [Part; 27] = [
         First,
         "the same as probabilities",
         "Passalis & Tefas 2018; Blakeney et al. 2021",
+    ),
+    part(
+        "mix",
+        Kind::Mix,
+        Labels::None,
+        First,
+        "rows mixed in pairs, in the input of the dense model too",
+        "Zhang et al. 2018; Beyer et al. 2022",
     ),
     part(
         "average",

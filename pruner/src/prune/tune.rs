@@ -111,12 +111,14 @@ impl<'a> Tuner<'a> {
         let constrained = acts(o.method.when, how.stage);
         let active = if constrained { self.terms.len() } else { self.terms.len() - self.constraints };
         let reference = o.method.has_hints().then(|| Reference::new(s.dense, &start, &o.device));
+        let dense = o.method.has(Kind::Mix).then(|| Net::new(s.dense, &o.device));
         let mut task = Task {
             train: s.train.set,
             row_weight: &s.row_weight,
             terms: &mut self.terms[..active],
             reference: reference.as_ref(),
             hold_zeros: how.hold_zeros,
+            mix: dense.as_ref(),
             average: how.keeps_best() && o.method.has(Kind::Average),
             only: if how.stage == Stage::LastLayer { start.last_layer() } else { None },
         };

@@ -53,6 +53,7 @@ pub fn joint(how: &Learning, rng: &mut ChaCha8Rng, stop: &Stop) -> Result<(Graph
         let set = how.train.set;
         let logits = net.forward_hooked(net.input(set.gather(&rows)), &gates, &[]).0;
         let batch = Batch {
+            dense: None,
             y: rows.iter().map(|&r| set.y[r]).collect(),
             host: floats(logits.clone().detach())?,
             logits: logits.clone(),

@@ -33,7 +33,8 @@ impl Term for Distil<'_> {
 
     fn loss(&mut self, batch: &Batch, weights: &Weights) -> Option<Tensor<1>> {
         let k = batch.logits.dims()[1];
-        let teacher: Vec<f32> = batch.rows.iter().flat_map(|&r| &self.teacher[r * k..(r + 1) * k]).copied().collect();
+        let stored = || batch.rows.iter().flat_map(|&r| &self.teacher[r * k..(r + 1) * k]).copied().collect();
+        let teacher: Vec<f32> = batch.dense.clone().unwrap_or_else(stored);
         let soft: Vec<f32> = weights.row.iter().map(|w| w * self.soft).collect();
         Some(distil(batch.logits.clone(), &teacher, &soft))
     }

@@ -125,6 +125,7 @@ mod tests {
                 (0..3).map(|p| sample(4, usize::from(wrong && places.contains(&p)))).collect()
             };
             let batch = Batch {
+                dense: None,
                 rows: &[0, 1, 2],
                 y: vec![0; 3],
                 logits: Tensor::zeros([3, 2], &d),
