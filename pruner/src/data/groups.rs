@@ -7,6 +7,16 @@ use std::collections::BTreeMap;
 /// Most groups of one contract. With more, no realistic split holds enough rows of each for a verdict.
 pub const MAX_GROUPS: usize = 64;
 
+/// The value of a row whose group nobody knows. Such rows are a group like any other, so that no one drops out of a
+/// verdict unseen.
+pub const UNKNOWN: &str = "unknown";
+
+/// Whether a text says that a value is missing: nothing, `unknown`, `nan`, `<NA>`, `n/a`, `null` or `?`, in any case.
+/// `none` and `NA` are not among them, since both are also names of things.
+pub fn is_unknown(text: &str) -> bool {
+    matches!(text.trim().to_ascii_lowercase().as_str(), "" | UNKNOWN | "nan" | "<na>" | "n/a" | "null" | "?")
+}
+
 /// One group of people: a name and its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {

@@ -178,7 +178,14 @@ impl Array {
         }
     }
 
-    /// Element `i` as text; numbers are written out, booleans are `false` and `true`.
+    /// Whether element `i` is a float that is not a number.
+    fn is_nan(&self, i: usize) -> bool {
+        let mut value = Vec::with_capacity(1);
+        self.extend_f32(i, 1, &mut value);
+        value.first().is_some_and(|v| v.is_nan())
+    }
+
+    /// Element `i` as text; numbers are written out, booleans are `false` and `true`, a float that is missing is `nan`.
     ///
     /// # Errors
     /// Names the row whose bytes are no text, or whose float is no integer.
@@ -198,6 +205,7 @@ impl Array {
                 let text: Option<String> = b.chunks_exact(4).map(decode).collect();
                 Ok(text.ok_or_else(|| bad("is not Unicode text"))?.trim_end_matches('\0').to_owned())
             }
+            Kind::Float if self.is_nan(i) => Ok("nan".to_owned()),
             _ => self.integer(i).map(|v| v.to_string()).ok_or_else(|| {
                 bad("holds a number that is no integer")
                     .help("a column names groups: cut it into bands (numpy.digitize), or leave it out of the file")

@@ -1,6 +1,7 @@
 //! Data sets as `.npz` files: reading them into splits, writing them, and reading single arrays.
 
 use super::archive::{Member, members};
+use super::groups::{UNKNOWN, is_unknown};
 use super::npy::{self, Array};
 use super::{Column, Data, Rows, VerdictSplit};
 use crate::error::{Context, Error, Result};
@@ -200,9 +201,11 @@ fn classes_column(y: &[usize]) -> Column {
     Column { values: classes.iter().map(usize::to_string).collect(), codes: y.iter().map(|y| codes[y]).collect() }
 }
 
-/// Encodes a column: its distinct values, sorted (numbers by value), and a code per row.
+/// Encodes a column: its distinct values, sorted (numbers by value), and a code per row. All ways to write that a value
+/// is missing are one value, [`UNKNOWN`].
 fn column(a: &Array) -> Result<Column> {
-    let texts = (0..a.len()).map(|i| a.text(i)).collect::<Result<Vec<_>>>()?;
+    let known = |text: String| if is_unknown(&text) { UNKNOWN.to_owned() } else { text };
+    let texts = (0..a.len()).map(|i| a.text(i).map(known)).collect::<Result<Vec<_>>>()?;
     let number = |t: &str| if a.is_number() { t.parse::<i128>().ok() } else { None };
     let mut values: Vec<&str> = texts.iter().map(String::as_str).collect();
     values.sort_unstable();

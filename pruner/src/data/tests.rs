@@ -77,11 +77,24 @@ fn splits_columns_and_types() {
         assert_eq!(d.train.x, [0.0, 1.0, 4.0, 5.0, 8.0, 9.0]);
         assert_eq!((d.train.y.as_slice(), d.train.class_counts()), (&[0, 2, 1][..], vec![1, 1, 1]));
         let column = |name: &str| d.train.columns[name].clone();
-        assert_eq!(column("sex"), Column { values: ["", "f", "m"].map(String::from).into(), codes: vec![1, 0, 1] });
+        assert_eq!(
+            column("sex"),
+            Column { values: ["f", "m", "unknown"].map(String::from).into(), codes: vec![0, 2, 0] }
+        );
         assert_eq!(column("id"), Column { values: ["-1", "9", "10"].map(String::from).into(), codes: vec![2, 1, 2] });
         assert_eq!(column("ill").values, ["false", "true"]);
         assert_eq!(d.verdict.open().columns["id"].codes, [1, 2], "codes agree between splits");
     }
+}
+
+#[test]
+fn missing_values_are_unknown_and_no_error() {
+    let values = |bytes| load_bytes(&with("sex", bytes)).unwrap().train.columns["sex"].values.clone();
+    let floats = |v: [f64; 6]| npy::write("<f8", &[6], &v.map(f64::to_le_bytes).concat());
+    assert_eq!(values(floats([1.0, f64::NAN, 0.0, 1.0, f64::NAN, 0.0])), ["unknown", "0", "1"]);
+    let texts = ucs4(&["", "nan", "NaN", "unknown", "None", "<NA>"], 7);
+    assert_eq!(values(npy::write("<U7", &[6], &texts)), ["None", "unknown"]);
+    assert_eq!(values(npy::write("<U1", &[6], &[0; 24])), ["unknown"]);
 }
 
 #[test]
@@ -124,7 +137,7 @@ fn saved_parts_load_again_and_bytes_repeat() {
         y: vec![1, 0],
         split: vec!["test", "train"],
         columns: vec![
-            ("name".into(), Values::Text(vec!["Zoë".into(), String::new()])),
+            ("name".into(), Values::Text(vec!["Zoë".into(), "Ada".into()])),
             ("n".into(), Values::Int(vec![-3, 12])),
         ],
     };
@@ -135,7 +148,7 @@ fn saved_parts_load_again_and_bytes_repeat() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
     let d = load(&path).unwrap();
     assert_eq!((d.train.x.as_slice(), d.train.y.as_slice()), (&[2.5, 3.5][..], &[0][..]));
-    assert_eq!(d.train.columns["name"].values, ["", "Zoë"]);
+    assert_eq!(d.train.columns["name"].values, ["Ada", "Zoë"]);
     assert_eq!(d.verdict.open().columns["n"].codes, [0]);
     let e = save(&path, &Parts { y: vec![1], ..parts }).unwrap_err().to_string();
     assert!(e.contains("set.npz") && e.contains("`x` has 4"), "{e}");

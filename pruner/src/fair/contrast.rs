@@ -22,15 +22,18 @@
 //! than that of independent rows. A stratum with one cluster bounds nothing.
 
 use super::stats::{exact_lower, exact_upper, normal_quantile, t_quantile};
-use std::collections::BTreeMap;
+
+mod tally;
+
+pub use tally::Tally;
 
 /// Rows that weigh the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stratum {
     /// Weight of the stratum's mean.
     pub weight: f64,
-    /// Its rows.
-    pub rows: Vec<usize>,
+    /// What its rows hold.
+    pub tally: Tally,
     /// 0 for the group in question, 1 for the rows that it is compared with.
     pub side: usize,
 }
@@ -115,64 +118,49 @@ impl Contrast {
     }
 }
 
-/// Values per row of the split.
-#[derive(Clone, Copy, Debug)]
-pub enum Values<'a> {
-    /// 0 or 1: hits of one model.
-    Hits(&'a [f64]),
-    /// -1, 0 or 1: differences of the hits of two models.
-    Drops(&'a [f64]),
-}
-
-/// The contrast of `values` over `strata`, with one-sided bounds at level `1 - alpha` each. `clusters` gives a cluster per row of the split when rows are not independent. Strata without
-/// weight or rows are left out; a contrast without strata is exactly 0.
-pub fn contrast(strata: &[Stratum], values: Values<'_>, clusters: Option<&[u32]>, alpha: f64) -> Contrast {
-    let strata: Vec<&Stratum> = strata.iter().filter(|s| s.weight.abs() > 1e-12 && !s.rows.is_empty()).collect();
-    let mut shifts = BTreeMap::<u32, f64>::new();
-    let mut parts: Vec<Part> = strata.iter().map(|s| part(s, values, clusters, &mut shifts)).collect();
+/// The contrast over `strata`, with one-sided bounds at level `1 - alpha` each; `signed` where a row can have value -1
+/// (a difference of two models' hits). Rows are independent unless the tallies know clusters. Strata without weight or
+/// rows are left out; a contrast without strata is exactly 0.
+pub fn contrast(strata: &[Stratum], signed: bool, alpha: f64) -> Contrast {
+    let strata: Vec<&Stratum> = strata.iter().filter(|s| s.weight.abs() > 1e-12 && s.tally.rows > 0.0).collect();
+    let mut shifts = Vec::<(u32, f64)>::new();
+    let mut parts: Vec<Part> = strata.iter().map(|s| part(s, signed, &mut shifts)).collect();
     pool(&mut parts);
-    let se = shifts.values().map(|u| u * u).sum::<f64>().sqrt();
+    // A cluster may lie in several strata; stable, so that sums do not depend on how a sort works.
+    shifts.sort_by_key(|s| s.0);
+    let of_cluster = shifts.chunk_by(|a, b| a.0 == b.0).map(|c| c.iter().map(|s| s.1).sum::<f64>());
+    let se = of_cluster.map(|u| u * u).sum::<f64>().sqrt();
     let (up, down) = half_widths(&parts, se, alpha, 1.0);
+    let clustered = strata.iter().any(|s| s.tally.clusters.is_some());
     Contrast {
         value: parts.iter().map(|p| p.weight * (p.pos - p.neg)).sum(),
         up,
         down,
-        clusters: clusters.map(|c| [0, 1].map(|side| count_clusters(&strata, c, side))),
+        clusters: clustered.then(|| [0, 1].map(|side| count_clusters(&strata, side))),
         parts,
         se,
         alpha,
     }
 }
 
-/// Counts a stratum and adds what leaving out each cluster shifts the contrast by.
-fn part(s: &Stratum, values: Values<'_>, clusters: Option<&[u32]>, shifts: &mut BTreeMap<u32, f64>) -> Part {
-    let (values, signed) = match values {
-        Values::Hits(v) => (v, false),
-        Values::Drops(v) => (v, true),
-    };
-    let n = s.rows.len() as f64;
-    let share = |sign: f64| s.rows.iter().filter(|&&i| values[i] == sign).count() as f64 / n;
-    let (pos, neg) = (share(1.0), share(-1.0));
+/// Shares of a stratum; notes what leaving out each cluster shifts the contrast by.
+fn part(s: &Stratum, signed: bool, shifts: &mut Vec<(u32, f64)>) -> Part {
+    let n = s.tally.rows;
+    let (pos, neg) = (s.tally.pos / n, s.tally.neg / n);
     let mean = pos - neg;
     let mut out = Part { weight: s.weight, rows: n, pos, neg, signed, deff: 1.0, size: 1.0, clusters: None };
-    let Some(clusters) = clusters else { return out };
-    let mut sums = BTreeMap::<u32, (f64, f64)>::new();
-    for &i in &s.rows {
-        let (rows, sum) = sums.entry(clusters[i]).or_default();
-        *rows += 1.0;
-        *sum += values[i] - mean;
-    }
-    out.clusters = Some(sums.len());
-    if sums.len() < 2 {
+    let Some(clusters) = &s.tally.clusters else { return out };
+    out.clusters = Some(clusters.len());
+    if clusters.len() < 2 {
         return out;
     }
-    out.size = sums.values().map(|(rows, _)| rows * rows).sum::<f64>() / n;
-    let correction = (1.0 - 1.0 / sums.len() as f64).sqrt();
+    out.size = clusters.iter().map(|c| c.rows * c.rows).sum::<f64>() / n;
+    let correction = (1.0 - 1.0 / clusters.len() as f64).sqrt();
     let mut robust = 0.0;
-    for (cluster, (rows, sum)) in sums {
-        let shift = sum / (n - rows) * correction;
+    for c in clusters {
+        let shift = (c.sum - c.rows * mean) / (n - c.rows) * correction;
         robust += shift * shift;
-        *shifts.entry(cluster).or_default() += s.weight * shift;
+        shifts.push((c.code, s.weight * shift));
     }
     let independent = (pos + neg - mean * mean) / n;
     if independent > 0.0 {
@@ -242,9 +230,12 @@ fn limits(p: &Part, n: f64, alpha: f64) -> (f64, f64) {
     (join(pos_up, neg_down), join(pos_down, neg_up))
 }
 
-fn count_clusters(strata: &[&Stratum], clusters: &[u32], side: usize) -> usize {
-    let of_side = strata.iter().filter(|s| s.side == side).flat_map(|s| &s.rows);
-    of_side.map(|&i| clusters[i]).collect::<std::collections::BTreeSet<_>>().len()
+fn count_clusters(strata: &[&Stratum], side: usize) -> usize {
+    let of_side = strata.iter().filter(|s| s.side == side).flat_map(|s| s.tally.clusters.iter().flatten());
+    let mut codes: Vec<u32> = of_side.map(|c| c.code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes.len()
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Puts the bounds of a verdict together: which contrasts there are, at which level, and what follows.
 
-use super::contrast::{Contrast, Stratum, Values, contrast};
-use super::metrics::{Predictions, cells, churn, harmful_flips, hit, sign, value};
+use super::contrast::{Contrast, Stratum, Tally, contrast};
+use super::metrics::{Predictions, cells, churn, harmful_flips, hit, sign};
 use super::verdict::*;
 use crate::contract::{Fairness, Metric};
 use crate::data::groups::Group;
-use std::collections::BTreeSet;
 
 /// One entry of the contract's `groups`, with the groups that it makes. They do not overlap.
 #[derive(Clone, Debug)]
@@ -19,16 +18,84 @@ pub(super) struct Entry {
 /// What all contrasts of a verdict share.
 struct Setting<'a> {
     y: &'a [usize],
-    all: Vec<usize>,
     clusters: Option<&'a [u32]>,
     predictions: &'a Predictions,
     fairness: &'a Fairness,
-    /// Per row, `sign · (hit of dense - hit of int8)`.
+    /// Per row, the hits of the dense, the pruned and the int8 model, and `sign · (dense - int8)`.
+    hits: [Vec<f64>; 3],
     drops: Vec<f64>,
-    /// Per row, the hit of the int8 model.
-    hits: Vec<f64>,
+    /// Everybody.
+    all: Counted,
     /// Level of one bound.
     alpha: f64,
+}
+
+/// One of the three models.
+#[derive(Clone, Copy)]
+enum By {
+    Dense = 0,
+    Pruned = 1,
+    Int8 = 2,
+}
+
+/// What is counted of a set of rows.
+#[derive(Clone, Debug, Default)]
+struct Counted {
+    rows: usize,
+    /// By class for macro recall, otherwise one; none without rows that count. They weigh the same.
+    cells: Vec<Cell>,
+}
+
+/// Counts of one cell.
+#[derive(Clone, Debug)]
+struct Cell {
+    class: usize,
+    hits: [Tally; 3],
+    drops: Tally,
+}
+
+impl Counted {
+    /// Rows that the metric counts.
+    fn n(&self) -> usize {
+        self.cells.iter().map(|c| c.drops.rows as usize).sum()
+    }
+
+    /// Clusters of these rows, where there are any.
+    fn clusters(&self) -> Option<usize> {
+        let of = |c: &Cell| c.drops.clusters.iter().flatten().map(|c| c.code).collect::<Vec<u32>>();
+        let mut codes: Vec<u32> = self.cells.iter().flat_map(of).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        Some(codes.len())
+    }
+
+    /// The metric of one model: the mean over the cells; `None` when no row counts.
+    fn value(&self, model: By) -> Option<f64> {
+        let sum: f64 = self.cells.iter().map(|c| &c.hits[model as usize]).map(|t| t.pos / t.rows).sum();
+        (!self.cells.is_empty()).then(|| sum / self.cells.len() as f64)
+    }
+
+    /// Strata of the metric, each weighed with `factor`.
+    fn strata(&self, of: impl Fn(&Cell) -> &Tally, factor: f64, side: usize) -> Vec<Stratum> {
+        let weight = factor / self.cells.len().max(1) as f64;
+        self.cells.iter().map(|c| Stratum { weight, tally: of(c).clone(), side }).collect()
+    }
+
+    /// Strata of the drop of these rows less the drop of `all`: in every cell, the group's rows and the others'.
+    fn excess_strata(&self, all: &Counted) -> Vec<Stratum> {
+        let (k, present) = (all.cells.len() as f64, self.cells.len() as f64);
+        let mut strata = vec![];
+        for cell in &all.cells {
+            let own = self.cells.iter().find(|c| c.class == cell.class);
+            let inside = own.map_or_else(|| cell.drops.without(&cell.drops), |c| c.drops.clone());
+            let outside = cell.drops.without(&inside);
+            let share = |t: &Tally| t.rows / (k * cell.drops.rows);
+            let own = if own.is_some() { 1.0 / present } else { 0.0 };
+            strata.push(Stratum { weight: own - share(&inside), tally: inside, side: 0 });
+            strata.push(Stratum { weight: -share(&outside), tally: outside, side: 1 });
+        }
+        strata
+    }
 }
 
 /// The verdict; `predictions` fit the rows.
@@ -40,23 +107,22 @@ pub(super) fn evaluate(
     fairness: &Fairness,
 ) -> Verdict {
     let metric = fairness.metric;
-    let bounds = count_bounds(y, entries, fairness);
     let hits =
         |pred: &[usize]| -> Vec<f64> { y.iter().zip(pred).map(|(&y, &p)| hit(metric, y, p).unwrap_or(0.0)).collect() };
-    let (dense, int8) = (hits(&predictions.dense), hits(&predictions.int8));
-    let s = Setting {
-        y,
-        all: (0..y.len()).collect(),
-        clusters,
-        predictions,
-        fairness,
-        drops: dense.iter().zip(&int8).map(|(d, i)| sign(metric) * (d - i)).collect(),
-        hits: int8,
-        alpha: (1.0 - fairness.confidence) / bounds.max(1) as f64,
+    let hits = [&predictions.dense, &predictions.pruned, &predictions.int8].map(|p| hits(p));
+    let drops = hits[0].iter().zip(&hits[2]).map(|(d, i)| sign(metric) * (d - i)).collect();
+    let mut s = Setting { y, clusters, predictions, fairness, hits, drops, all: Counted::default(), alpha: f64::NAN };
+    let everybody: Vec<usize> = (0..y.len()).collect();
+    s.all = s.count(&everybody);
+    let counted: Vec<Vec<Counted>> =
+        entries.iter().map(|e| e.groups.iter().map(|g| s.count(&g.rows)).collect()).collect();
+    let bounds = count_bounds(s.all.n(), &counted, fairness);
+    s.alpha = (1.0 - fairness.confidence) / bounds.max(1) as f64;
+    let of_entry = |(e, counted): (&Entry, &Vec<Counted>)| -> Vec<GroupVerdict> {
+        e.groups.iter().zip(counted).map(|(g, c)| s.group(&e.name, g, c)).collect()
     };
-    let groups: Vec<GroupVerdict> =
-        entries.iter().flat_map(|e| e.groups.iter().map(|g| s.group(&e.name, g)).collect::<Vec<_>>()).collect();
-    let gaps: Vec<EntryGap> = entries.iter().filter_map(|e| s.entry_gap(e)).collect();
+    let groups: Vec<GroupVerdict> = entries.iter().zip(&counted).flat_map(of_entry).collect();
+    let gaps: Vec<EntryGap> = entries.iter().zip(&counted).filter_map(|(e, c)| s.entry_gap(e, c)).collect();
     let gap = Gap {
         limit: fairness.max_gap,
         verdict: fairness.max_gap.map(|_| gaps.iter().filter_map(|g| g.verdict).max().unwrap_or(Outcome::Pass)),
@@ -74,10 +140,10 @@ pub(super) fn evaluate(
         },
         cluster: fairness.cluster.clone(),
         bounds,
-        overall: s.overall(),
+        overall: s.overall(&everybody),
         worst_group: worst(&groups, metric),
         levelled_down: levelled_down(&groups, &gap.entries),
-        notes: notes(y, entries, &groups, metric),
+        notes: notes(&s.all, &counted.concat(), &groups),
         gap,
         groups,
     }
@@ -85,43 +151,15 @@ pub(super) fn evaluate(
 
 /// Number of bounds that must hold at once: an excess drop per group that is not everybody, a floor per group, a gap
 /// per pair of groups. Groups without rows have no bound and take no share of `alpha`.
-fn count_bounds(y: &[usize], entries: &[Entry], fairness: &Fairness) -> usize {
-    let counted = |rows: &[usize]| cells(fairness.metric, y, rows).iter().map(|c| c.1.len()).sum::<usize>();
-    let everybody = counted(&(0..y.len()).collect::<Vec<_>>());
-    entries
-        .iter()
-        .map(|e| {
-            let sizes: Vec<usize> = e.groups.iter().map(|g| counted(&g.rows)).filter(|n| *n > 0).collect();
-            let k = sizes.len();
-            sizes.iter().filter(|n| **n < everybody).count()
-                + fairness.min_metric.map_or(0, |_| k)
-                + fairness.max_gap.map_or(0, |_| k * k.saturating_sub(1) / 2)
-        })
-        .sum()
-}
-
-/// Strata of the metric of `rows`, each weighed with `factor`.
-fn metric_strata(metric: Metric, y: &[usize], rows: &[usize], factor: f64, side: usize) -> Vec<Stratum> {
-    let cells = cells(metric, y, rows);
-    let weight = factor / cells.len().max(1) as f64;
-    cells.into_iter().map(|(_, rows)| Stratum { weight, rows, side }).collect()
-}
-
-/// Strata of the metric of `group` less the metric of `all`: in every cell, the group's rows and the others'.
-fn excess_strata(metric: Metric, y: &[usize], group: &[usize], all: &[usize]) -> Vec<Stratum> {
-    let members: BTreeSet<usize> = group.iter().copied().collect();
-    let (of_all, present) = (cells(metric, y, all), cells(metric, y, group).len());
-    let k = of_all.len() as f64;
-    let mut strata = vec![];
-    for (_, rows) in of_all {
-        let n = rows.len() as f64;
-        let (inside, outside): (Vec<_>, Vec<_>) = rows.into_iter().partition(|i| members.contains(i));
-        let own = if inside.is_empty() { 0.0 } else { 1.0 / present as f64 };
-        let weight = |rows: &[usize]| rows.len() as f64 / (k * n);
-        strata.push(Stratum { weight: own - weight(&inside), rows: inside, side: 0 });
-        strata.push(Stratum { weight: -weight(&outside), rows: outside, side: 1 });
-    }
-    strata
+fn count_bounds(everybody: usize, counted: &[Vec<Counted>], fairness: &Fairness) -> usize {
+    let of_entry = |groups: &Vec<Counted>| {
+        let sizes: Vec<usize> = groups.iter().map(Counted::n).filter(|n| *n > 0).collect();
+        let k = sizes.len();
+        sizes.iter().filter(|n| **n < everybody).count()
+            + fairness.min_metric.map_or(0, |_| k)
+            + fairness.max_gap.map_or(0, |_| k * k.saturating_sub(1) / 2)
+    };
+    counted.iter().map(of_entry).sum()
 }
 
 fn finite(v: f64) -> Option<f64> {
@@ -133,63 +171,59 @@ fn bounded(c: &Contrast) -> Bounded {
 }
 
 impl Setting<'_> {
-    fn value(&self, pred: &[usize], rows: &[usize]) -> Option<f64> {
-        value(self.fairness.metric, self.y, pred, rows)
+    /// Counts rows, once for all that is asked of them.
+    fn count(&self, rows: &[usize]) -> Counted {
+        let tally = |rows: &[usize], values: &[f64]| Tally::of(rows, values, self.clusters);
+        let cell = |(class, rows): (usize, Vec<usize>)| Cell {
+            class,
+            hits: [0, 1, 2].map(|model| tally(&rows, &self.hits[model])),
+            drops: tally(&rows, &self.drops),
+        };
+        let cells = cells(self.fairness.metric, self.y, rows).into_iter().map(cell).collect();
+        Counted { rows: rows.len(), cells }
     }
 
-    fn counted(&self, rows: &[usize]) -> Vec<usize> {
-        cells(self.fairness.metric, self.y, rows).into_iter().flat_map(|c| c.1).collect()
-    }
-
-    fn clusters_of(&self, rows: &[usize]) -> Option<usize> {
-        self.clusters.map(|c| rows.iter().map(|&i| c[i]).collect::<BTreeSet<_>>().len())
-    }
-
-    fn contrast(&self, strata: &[Stratum], values: Values<'_>, alpha: f64) -> Contrast {
-        contrast(strata, values, self.clusters, alpha)
-    }
-
-    fn interval(&self, pred: &[usize], rows: &[usize]) -> [f64; 2] {
-        let metric = self.fairness.metric;
-        let strata = metric_strata(metric, self.y, rows, 1.0, 0);
-        if strata.is_empty() {
+    fn interval(&self, model: By, counted: &Counted) -> [f64; 2] {
+        if counted.cells.is_empty() {
             return [0.0, 1.0];
         }
-        let hits: Vec<f64> = self.y.iter().zip(pred).map(|(&y, &p)| hit(metric, y, p).unwrap_or(0.0)).collect();
-        let c = self.contrast(&strata, Values::Hits(&hits), self.alpha);
+        let c = contrast(&counted.strata(|c| &c.hits[model as usize], 1.0, 0), false, self.alpha);
         [c.lower().max(0.0), c.upper().min(1.0)]
     }
 
-    fn overall(&self) -> Overall {
+    /// Clusters among the rows that count, where rows are clustered.
+    fn clusters_of(&self, counted: &Counted) -> Option<usize> {
+        self.clusters.and(counted.clusters())
+    }
+
+    fn overall(&self, everybody: &[usize]) -> Overall {
         let p = self.predictions;
-        let counted = self.counted(&self.all);
         Overall {
-            rows: self.all.len(),
-            n: counted.len(),
-            clusters: self.clusters_of(&counted),
-            dense: self.value(&p.dense, &self.all),
-            pruned: self.value(&p.pruned, &self.all),
-            int8: self.value(&p.int8, &self.all),
-            harmful_flips: harmful_flips(self.y, &p.dense, &p.int8, &self.all),
-            churn: churn(&p.dense, &p.int8, &self.all),
+            rows: self.all.rows,
+            n: self.all.n(),
+            clusters: self.clusters_of(&self.all),
+            dense: self.all.value(By::Dense),
+            pruned: self.all.value(By::Pruned),
+            int8: self.all.value(By::Int8),
+            harmful_flips: harmful_flips(self.y, &p.dense, &p.int8, everybody),
+            churn: churn(&p.dense, &p.int8, everybody),
         }
     }
 
-    fn group(&self, entry: &str, group: &Group) -> GroupVerdict {
-        let (p, rows, metric) = (self.predictions, &group.rows, self.fairness.metric);
-        let counted = self.counted(rows);
+    fn group(&self, entry: &str, group: &Group, counted: &Counted) -> GroupVerdict {
+        let (p, rows) = (self.predictions, &group.rows);
         let mut g = GroupVerdict {
             group: group.name.clone(),
             entry: entry.to_owned(),
             rows: rows.len(),
-            n: counted.len(),
-            clusters: self.clusters_of(&counted),
-            dense: self.value(&p.dense, rows),
-            pruned: self.value(&p.pruned, rows),
-            int8: self.value(&p.int8, rows),
-            dense_interval: self.interval(&p.dense, rows),
-            pruned_interval: self.interval(&p.pruned, rows),
-            int8_interval: self.interval(&p.int8, rows),
+            n: counted.n(),
+            clusters: self.clusters_of(counted),
+            dense: counted.value(By::Dense),
+            pruned: counted.value(By::Pruned),
+            int8: counted.value(By::Int8),
+            dense_interval: self.interval(By::Dense, counted),
+            pruned_interval: self.interval(By::Pruned, counted),
+            int8_interval: self.interval(By::Int8, counted),
             drop: Bounded::default(),
             excess_drop: Bounded::default(),
             harmful_flips: harmful_flips(self.y, &p.dense, &p.int8, rows),
@@ -199,18 +233,17 @@ impl Setting<'_> {
             verdict: Outcome::Undecided,
             words: "no row of this group that the metric counts: nothing can be said".to_owned(),
         };
-        if counted.is_empty() {
+        if g.n == 0 {
             return g;
         }
-        let own = metric_strata(metric, self.y, rows, 1.0, 0);
-        g.drop = bounded(&self.contrast(&own, Values::Drops(&self.drops), 1.0 - self.fairness.confidence));
-        let excess =
-            self.contrast(&excess_strata(metric, self.y, rows, &self.all), Values::Drops(&self.drops), self.alpha);
+        let own = counted.strata(|c| &c.drops, 1.0, 0);
+        g.drop = bounded(&contrast(&own, true, 1.0 - self.fairness.confidence));
+        let excess = contrast(&counted.excess_strata(&self.all), true, self.alpha);
         g.excess_drop = bounded(&excess);
         let mut clauses = vec![self.clause("excess drop", &excess, self.fairness.max_excess_drop, true, g.n)];
         if let Some(floor) = self.fairness.min_metric {
-            let c = self.contrast(&own, Values::Hits(&self.hits), self.alpha);
-            clauses.push(self.clause(&metric.to_string(), &c, floor, false, g.n));
+            let c = contrast(&counted.strata(|c| &c.hits[By::Int8 as usize], 1.0, 0), false, self.alpha);
+            clauses.push(self.clause(&self.fairness.metric.to_string(), &c, floor, false, g.n));
         }
         g.verdict = clauses.iter().map(|c| c.verdict).max().unwrap_or(Outcome::Undecided);
         g.words =
@@ -272,12 +305,10 @@ impl Setting<'_> {
         out
     }
 
-    fn entry_gap(&self, entry: &Entry) -> Option<EntryGap> {
-        let (metric, p) = (self.fairness.metric, self.predictions);
-        let groups: Vec<(&Group, f64, f64)> = entry
-            .groups
-            .iter()
-            .filter_map(|g| Some((g, self.value(&p.int8, &g.rows)?, self.value(&p.dense, &g.rows)?)))
+    fn entry_gap(&self, entry: &Entry, counted: &[Counted]) -> Option<EntryGap> {
+        let metric = self.fairness.metric;
+        let groups: Vec<(&Group, f64, f64, &Counted)> = (entry.groups.iter().zip(counted))
+            .filter_map(|(g, c)| Some((g, c.value(By::Int8)?, c.value(By::Dense)?, c)))
             .collect();
         let good = |v: f64| sign(metric) * v;
         let best = groups.iter().max_by(|a, b| good(a.1).total_cmp(&good(b.1)))?;
@@ -302,12 +333,12 @@ impl Setting<'_> {
         for (k, a) in groups.iter().enumerate() {
             for b in &groups[k + 1..] {
                 // Larger first: the other sign of the same difference is further from the limit.
-                let (a, b) = if a.1 >= b.1 { (a.0, b.0) } else { (b.0, a.0) };
-                let mut strata = metric_strata(metric, self.y, &a.rows, 1.0, 0);
-                strata.extend(metric_strata(metric, self.y, &b.rows, -1.0, 1));
-                let c = self.contrast(&strata, Values::Hits(&self.hits), self.alpha);
-                let name = format!("gap of {} and {}", a.name, b.name);
-                let clause = self.clause(&name, &c, limit, true, a.rows.len() + b.rows.len());
+                let (a, b) = if a.1 >= b.1 { (a, b) } else { (b, a) };
+                let of = |c: &Counted, sign, side| c.strata(|c| &c.hits[By::Int8 as usize], sign, side);
+                let strata = [of(a.3, 1.0, 0), of(b.3, -1.0, 1)].concat();
+                let c = contrast(&strata, false, self.alpha);
+                let name = format!("gap of {} and {}", a.0.name, b.0.name);
+                let clause = self.clause(&name, &c, limit, true, a.3.rows + b.3.rows);
                 lower = lower.max(c.lower());
                 upper = upper.max(c.upper());
                 verdict = verdict.max(clause.verdict);
@@ -357,19 +388,17 @@ fn levelled_down(groups: &[GroupVerdict], gaps: &[EntryGap]) -> LevelledDown {
     LevelledDown { value: !entries.is_empty(), entries, text }
 }
 
-fn notes(y: &[usize], entries: &[Entry], groups: &[GroupVerdict], metric: Metric) -> Vec<String> {
+fn notes(all: &Counted, counted: &[Counted], groups: &[GroupVerdict]) -> Vec<String> {
     let mut notes = vec![];
-    let everybody: Vec<usize> = (0..y.len()).collect();
-    let classes = cells(metric, y, &everybody).len();
-    for (g, verdict) in entries.iter().flat_map(|e| &e.groups).zip(groups) {
-        if verdict.n > 0 && g.rows.len() == y.len() {
-            notes.push(format!("{} is everybody: its excess drop is 0 by definition, so it proves nothing.", g.name));
+    for (c, g) in counted.iter().zip(groups).filter(|(_, g)| g.n > 0) {
+        if c.rows == all.rows {
+            notes.push(format!("{} is everybody: its excess drop is 0 by definition, so it proves nothing.", g.group));
         }
-        let present = cells(metric, y, &g.rows).len();
-        if present < classes && verdict.n > 0 {
+        let (present, classes) = (c.cells.len(), all.cells.len());
+        if present < classes {
             notes.push(format!(
                 "{} has rows of {present} of {classes} classes; macro_recall averages over these.",
-                g.name
+                g.group
             ));
         }
     }

@@ -1,7 +1,7 @@
 //! Quantiles, and intervals of one proportion.
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
-use statrs::function::beta::beta_reg;
+use statrs::function::beta::{beta_reg, ln_beta};
 
 /// The `p` quantile of the standard normal distribution; infinite at 0 and 1.
 pub fn normal_quantile(p: f64) -> f64 {
@@ -61,14 +61,28 @@ pub fn exact_lower(hits: f64, n: f64, alpha: f64) -> f64 {
     if hits <= 0.0 || n <= 0.0 { 0.0 } else { beta_quantile(hits, (n - hits).max(0.0) + 1.0, alpha) }
 }
 
-/// The `p` quantile of Beta(a, b) by bisection, which cannot fail to converge.
+/// The `p` quantile of Beta(a, b), to 1e-9: Newton's steps, and a bisection where one would leave the bracket, so that
+/// it cannot fail to converge.
 fn beta_quantile(a: f64, b: f64, p: f64) -> f64 {
     let (mut lo, mut hi) = (0.0_f64, 1.0_f64);
-    while hi - lo > 1e-8 {
-        let mid = 0.5 * (lo + hi);
-        if beta_reg(a, b, mid) < p { lo = mid } else { hi = mid }
+    let scale = ln_beta(a, b);
+    let mut x = a / (a + b);
+    while hi - lo > 1e-9 {
+        let over = beta_reg(a, b, x) - p;
+        if over < 0.0 {
+            lo = x
+        } else {
+            hi = x
+        }
+        let density = ((a - 1.0) * x.ln() + (b - 1.0) * (1.0 - x).ln() - scale).exp();
+        let step = over / density;
+        let next = x - step;
+        if step.abs() < 1e-10 {
+            break;
+        }
+        x = if next > lo && next < hi { next } else { 0.5 * (lo + hi) };
     }
-    0.5 * (lo + hi)
+    x
 }
 
 #[cfg(test)]
@@ -130,6 +144,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn beta_quantiles_invert_the_distribution(a in 0.05f64..3000.0, b in 0.05f64..3000.0, p in 1e-4f64..0.9999) {
+            let x = beta_quantile(a, b, p);
+            prop_assert!((0.0..=1.0).contains(&x));
+            let at = |d: f64| beta_reg(a, b, (x + d).clamp(0.0, 1.0));
+            prop_assert!(at(-1e-8) <= p + 1e-9 && p <= at(1e-8) + 1e-9, "{} {}", at(-1e-8), at(1e-8));
+        }
+
         #[test]
         fn exact_limits_enclose_and_shrink(n in 1usize..3000, share in 0.0f64..=1.0, alpha in 1e-4f64..0.2) {
             let k = (n as f64 * share) as usize;

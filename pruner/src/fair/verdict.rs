@@ -8,7 +8,7 @@
 use super::evaluate::{Entry, evaluate};
 use super::metrics::{Predictions, sign};
 use crate::contract::{Contract, Metric};
-use crate::data::groups::{Group, cluster_codes};
+use crate::data::groups::{Group, UNKNOWN, cluster_codes};
 use crate::data::{Rows, VerdictSplit, parse_groups};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -308,7 +308,9 @@ fn add_absent(rows: &Rows, entries: &mut [Entry]) {
         for name in names.into_iter().filter(|n| seen.insert(n.clone())) {
             let Some(column) = rows.columns.get(&name) else { continue };
             let present: std::collections::BTreeSet<u32> = column.codes.iter().copied().collect();
-            let absent = column.values.iter().zip(0u32..).filter(|(_, code)| !present.contains(code));
+            // Nobody is missed when there is nobody whose value is unknown.
+            let missed = |(v, code): &(&String, u32)| !present.contains(code) && v.as_str() != UNKNOWN;
+            let absent = column.values.iter().zip(0u32..).filter(missed);
             entries[k].groups.extend(absent.map(|(v, _)| Group { name: format!("{name}={v}"), rows: vec![] }));
         }
     }
@@ -323,7 +325,31 @@ fn verdict(rows: &Rows, contract: &Contract, entries: &[Entry], predictions: &Pr
     predictions.check(rows.len())?;
     let fairness = &contract.fairness;
     let clusters = clusters(rows, contract)?;
-    Ok(evaluate(&rows.y, entries, clusters.as_deref(), predictions, fairness))
+    let mut verdict = evaluate(&rows.y, entries, clusters.as_deref(), predictions, fairness);
+    verdict.notes.extend(unknown_notes(rows, contract));
+    Ok(verdict)
+}
+
+/// Says of each column of the contract how many rows have no known value in it.
+fn unknown_notes(rows: &Rows, contract: &Contract) -> Vec<String> {
+    let names: std::collections::BTreeSet<&str> =
+        contract.fairness.groups.iter().flat_map(|g| g.split('*')).map(str::trim).collect();
+    let count = |name: &str| {
+        let column = rows.columns.get(name)?;
+        let unknown = column.values.iter().position(|v| v == UNKNOWN)? as u32;
+        Some(column.codes.iter().filter(|c| **c == unknown).count()).filter(|n| *n > 0)
+    };
+    let note = |name: &str| {
+        count(name).map(|n| {
+            format!(
+                "`{name}` is unknown in {n} of {} rows: they are a group of their own, `{name}={UNKNOWN}`, that must \
+                 keep the contract like any other, and whether the known groups would keep it with these people among \
+                 them is not known.",
+                rows.len()
+            )
+        })
+    };
+    names.into_iter().filter_map(note).collect()
 }
 
 /// A verdict on made-up rows of class 0, for tests of what shows verdicts.
@@ -342,7 +368,7 @@ pub(crate) fn sample_verdict(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Data, load_bytes, synth, to_bytes};
+    use crate::data::{Data, Values, load_bytes, synth, to_bytes};
 
     fn contract(extra: &str) -> Contract {
         Contract::parse(&format!("[fairness]\ngroups = [\"site\", \"site*age_band\"]\nmax_excess_drop = 0.05\n{extra}"))
@@ -384,6 +410,32 @@ mod tests {
         let absent: Vec<_> = v.groups.iter().filter(|g| g.rows == 0).collect();
         assert_eq!(absent.iter().filter(|g| g.group == "site=ankle").count(), 1);
         assert_eq!((v.verdict, absent[0].verdict), (Outcome::Undecided, Outcome::Undecided));
+    }
+
+    #[test]
+    fn people_of_unknown_groups_are_a_group() {
+        // Every way to say that nobody knows, as a file has it.
+        let mut parts = synth::generate(&synth::SynthSpec { subjects: 24, rows_per_subject: 40, seed: 3 }).unwrap();
+        let site = parts.columns.iter_mut().find(|(name, _)| name == "site").unwrap();
+        let Values::Text(sites) = &mut site.1 else { panic!("sites are texts") };
+        for (i, text) in ["", "nan", "unknown", "Unknown", "<NA>"].into_iter().cycle().take(sites.len()).enumerate() {
+            if i % 10 == 0 {
+                sites[i] = text.to_owned();
+            }
+        }
+        let test = parts.split.iter().enumerate().filter(|(_, s)| **s == "test");
+        let n = test.filter(|(i, _)| i % 10 == 0).count();
+        let split = load_bytes(&to_bytes(&parts).unwrap()).unwrap().verdict;
+        let v = judge(split, &contract(""), |rows| Ok(right(rows))).unwrap();
+        let unknown: Vec<_> = v.groups.iter().filter(|g| g.group == "site=unknown").collect();
+        assert_eq!((unknown.len(), unknown[0].rows, v.groups.iter().filter(|g| g.group == "site=").count()), (1, n, 0));
+        assert!(v.groups.iter().any(|g| g.group.starts_with("site=unknown*age_band=")));
+        let text = crate::fair::table(&v);
+        assert!(text.contains("site=unknown") && text.contains(&format!("`site` is unknown in {n} of")), "{text}");
+        // Where these rows know every site, there is no such group and no note.
+        let rows = data().select;
+        let v = judge_selection(&rows, &contract(""), &right(&rows)).unwrap();
+        assert!(v.notes.iter().all(|n| !n.contains("`site` is unknown")));
     }
 
     #[test]

@@ -5,20 +5,20 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Strata of the excess drop under accuracy: `n_g` rows in the group, then `n_o` others.
-fn psi_strata(n_g: usize, n_o: usize) -> [Stratum; 2] {
-    let rest = n_o as f64 / (n_g + n_o) as f64;
-    [
-        Stratum { weight: rest, rows: (0..n_g).collect(), side: 0 },
-        Stratum { weight: -rest, rows: (n_g..n_g + n_o).collect(), side: 1 },
-    ]
+/// Bounds of the excess drop under accuracy: the first `n_g` rows are the group.
+fn psi(n_g: usize, values: &[f64], clusters: Option<&[u32]>, alpha: f64) -> Contrast {
+    let rest = (values.len() - n_g) as f64 / values.len() as f64;
+    let rows: Vec<usize> = (0..values.len()).collect();
+    let stratum = |weight, rows: &[usize], side| Stratum { weight, tally: Tally::of(rows, values, clusters), side };
+    contrast(&[stratum(rest, &rows[..n_g], 0), stratum(-rest, &rows[n_g..], 1)], true, alpha)
 }
 
 #[test]
 fn one_stratum_of_hits_has_the_exact_limits() {
     let values: Vec<f64> = (0..263).map(|i| f64::from(u8::from(i < 81))).collect();
-    let s = [Stratum { weight: 1.0, rows: (0..263).collect(), side: 0 }];
-    let c = contrast(&s, Values::Hits(&values), None, 0.025);
+    let rows: Vec<usize> = (0..263).collect();
+    let s = [Stratum { weight: 1.0, tally: Tally::of(&rows, &values, None), side: 0 }];
+    let c = contrast(&s, false, 0.025);
     assert!((c.lower() - 0.2527).abs() < 1e-4 && (c.upper() - 0.3676).abs() < 1e-4);
 }
 
@@ -27,7 +27,7 @@ fn clusters_of_equal_size_give_the_sandwich_with_student_t() {
     // Two groups of three clusters with four rows each; by hand: means per cluster in g are 1/4, 2/4, 3/4.
     let values: Vec<f64> = [1, 2, 3, 0, 0, 0].iter().flat_map(|k| (0..4).map(move |i| f64::from(i < *k))).collect();
     let clusters: Vec<u32> = (0..24).map(|i| i / 4).collect();
-    let c = contrast(&psi_strata(12, 12), Values::Drops(&values), Some(&clusters), 0.05);
+    let c = psi(12, &values, Some(&clusters), 0.05);
     let se = 0.5 * (0.0625_f64 / 3.0).sqrt(); // weight · √(s²/C)
     assert!((c.se - se).abs() < 1e-9 && c.up.min(c.down) >= se * t_quantile(0.95, 2.0), "{c:?} {se}");
     assert_eq!(c.clusters, Some([3, 3]));
@@ -36,9 +36,9 @@ fn clusters_of_equal_size_give_the_sandwich_with_student_t() {
 #[test]
 fn one_cluster_bounds_nothing_and_no_strata_are_exactly_zero() {
     let values = vec![0.0; 20];
-    let c = contrast(&psi_strata(10, 10), Values::Drops(&values), Some(&[0; 20]), 0.05);
+    let c = psi(10, &values, Some(&[0; 20]), 0.05);
     assert_eq!((c.up, c.down, c.growth(0.1, true)), (f64::INFINITY, f64::INFINITY, None));
-    let none = contrast(&[], Values::Drops(&values), Some(&[0; 20]), 0.05);
+    let none = contrast(&[], true, 0.05);
     assert_eq!((none.lower(), none.upper()), (0.0, 0.0));
 }
 
@@ -48,7 +48,7 @@ fn growth_is_enough() {
     let at = |k: usize, clustered: bool| {
         let values: Vec<f64> = (0..80 * k).map(|i| f64::from(u8::from(i < 40 * k && i % 10 == 0))).collect();
         let clusters: Vec<u32> = (0..80 * k as u32).map(|i| i / 10).collect();
-        contrast(&psi_strata(40 * k, 40 * k), Values::Drops(&values), clustered.then_some(&clusters[..]), 0.05)
+        psi(40 * k, &values, clustered.then_some(&clusters[..]), 0.05)
     };
     for clustered in [false, true] {
         let now = at(1, clustered);
@@ -67,16 +67,15 @@ proptest! {
     ) {
         let values: Vec<f64> = values.into_iter().map(f64::from).collect();
         let n_g = ((values.len() as f64 * cut) as usize).clamp(1, values.len() - 1);
-        let strata = psi_strata(n_g, values.len() - n_g);
         let clusters: Vec<u32> = (0..values.len() as u32).map(|i| i % groups).collect();
-        let c = contrast(&strata, Values::Drops(&values), None, alpha);
+        let c = psi(n_g, &values, None, alpha);
         prop_assert!(c.up > 0.0 && c.down > 0.0);
         // Mirrored values mirror the bounds; smaller alpha and clusters widen them.
         let mirrored: Vec<f64> = values.iter().map(|v| -v).collect();
-        let m = contrast(&strata, Values::Drops(&mirrored), None, alpha);
+        let m = psi(n_g, &mirrored, None, alpha);
         prop_assert!((m.upper() + c.lower()).abs() < 1e-7 && (m.lower() + c.upper()).abs() < 1e-7);
-        prop_assert!(contrast(&strata, Values::Drops(&values), None, alpha / 2.0).up >= c.up - 1e-9);
-        let k = contrast(&strata, Values::Drops(&values), Some(&clusters), alpha);
+        prop_assert!(psi(n_g, &values, None, alpha / 2.0).up >= c.up - 1e-9);
+        let k = psi(n_g, &values, Some(&clusters), alpha);
         prop_assert!(k.up >= c.up && k.down >= c.down && k.value == c.value);
     }
 }
@@ -112,7 +111,6 @@ fn miss_rate(s: &Setting, draws: usize, seed: u64) -> f64 {
     let (c_g, c_o) = s.clusters.unwrap_or((1, 1));
     let (n_g, n_o) = (s.rows.0 * c_g, s.rows.1 * c_o);
     let extra = s.limit * (n_g + n_o) as f64 / n_o as f64;
-    let strata = psi_strata(n_g, n_o);
     let mut values = vec![0.0; n_g + n_o];
     let mut clusters = vec![0u32; n_g + n_o];
     let mut misses = 0;
@@ -134,7 +132,7 @@ fn miss_rate(s: &Setting, draws: usize, seed: u64) -> f64 {
                 at += 1;
             }
         }
-        let c = contrast(&strata, Values::Drops(&values), s.clusters.map(|_| &clusters[..]), s.alpha);
+        let c = psi(n_g, &values, s.clusters.map(|_| &clusters[..]), s.alpha);
         misses += usize::from(c.upper() <= s.limit);
     }
     misses as f64 / draws as f64

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::contract::{Contract, Metric};
+use crate::fair::metrics::value;
 use crate::fair::table;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
