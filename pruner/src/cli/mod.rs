@@ -17,6 +17,7 @@ mod bench;
 mod compile;
 mod export;
 mod inspect;
+mod job;
 mod key;
 mod keygen;
 mod methods;
@@ -26,6 +27,7 @@ mod prune;
 mod repack;
 mod report;
 mod run;
+mod search;
 mod sign;
 mod synth;
 mod train;
@@ -60,6 +62,7 @@ enum Command {
     Methods(methods::Methods),
     Patterns(patterns::Patterns),
     Prune(prune::Prune),
+    Search(search::Search),
     Compile(compile::Compile),
     Repack(repack::Repack),
     Verify(verify::Verify),
@@ -84,6 +87,7 @@ impl Cli {
             Command::Methods(c) => c.run().map(done),
             Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
+            Command::Search(c) => c.run(),
             Command::Compile(c) => c.run().map(done),
             Command::Repack(c) => c.run().map(done),
             Command::Verify(c) => c.run(),

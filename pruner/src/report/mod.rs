@@ -3,8 +3,10 @@
 //! The page needs no network, no script and no font of its own, and follows the reader's light or dark theme. Plots
 //! are drawn as SVG inside the page ([`plot`]), so their colours follow the theme and every mark has a tooltip.
 
+pub mod front;
 mod page;
 pub mod plot;
+mod scatter;
 
 pub use page::html;
 

@@ -7,7 +7,7 @@ use crate::fair::table::{number, percent, points};
 use crate::fair::verdict::{Bounded, GroupVerdict, Outcome, Verdict};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// The report as one HTML page. All of the user's texts are escaped.
 ///
@@ -73,7 +73,7 @@ fn bytes(n: u64) -> String {
 }
 
 /// 1234567 as `1 234 567`, with narrow no-break spaces.
-fn thousands(n: u64) -> String {
+pub(super) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
