@@ -266,12 +266,19 @@ pub fn int8_classes(model: &Model, rows: &Rows) -> Result<Vec<usize>> {
     Ok(set::classes(&y, model.output().elements()))
 }
 
+/// Outputs of an f32 network for raw rows, `rows × outputs`.
+///
+/// # Errors
+/// When the rows have not the shape that the network takes.
+pub fn f32_outputs(graph: &Graph, rows: &Rows, input: &InputNorm, device: &Device) -> Result<Vec<f32>> {
+    let set = Set::new(rows, &Normaliser::new(input, &rows.sample)?, graph)?;
+    set.logits(&Net::new(graph, device), &Stop::default())
+}
+
 /// Classes that an f32 network gives raw rows.
 ///
 /// # Errors
 /// When the rows have not the shape that the network takes.
 pub fn f32_classes(graph: &Graph, rows: &Rows, input: &InputNorm, device: &Device) -> Result<Vec<usize>> {
-    let set = Set::new(rows, &Normaliser::new(input, &rows.sample)?, graph)?;
-    let logits = set.logits(&Net::new(graph, device), &Stop::default())?;
-    Ok(set::classes(&logits, graph.output_shape().len()))
+    Ok(set::classes(&f32_outputs(graph, rows, input, device)?, graph.output_shape().len()))
 }

@@ -26,7 +26,7 @@ pub struct Contract {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fairness {
-    /// Group columns; `a*b` is an intersection.
+    /// Group columns; `a*b` is an intersection. `class` is the label itself: a promise to classes, not to people.
     pub groups: Vec<String>,
     /// What is measured per group.
     #[serde(default)]
@@ -310,9 +310,10 @@ impl Contract {
             }
         };
         if f.groups.is_empty() {
-            return Err(
-                Error::new("[fairness] groups is empty").help("name at least one column, e.g. groups = [\"gender\"]")
-            );
+            return Err(Error::new("[fairness] groups is empty").help(
+                "name at least one column, e.g. groups = [\"gender\"]; where nobody knows the groups of people, \
+                 groups = [\"class\"] promises that no class is hurt more than others",
+            ));
         }
         within("max_excess_drop", f.max_excess_drop, 0.0, 1.0)?;
         within("confidence", f.confidence, 0.5, 1.0)?;

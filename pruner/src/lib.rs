@@ -14,6 +14,7 @@ pub mod graph;
 pub mod lower;
 pub mod net;
 pub mod onnx;
+pub mod precheck;
 pub mod progress;
 pub mod prune;
 pub mod quant;

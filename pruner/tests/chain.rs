@@ -56,6 +56,23 @@ fn from_data_to_a_verified_file() {
     let files = desk.files();
     assert!(wanted.iter().all(|name| files.iter().any(|f| f == name)), "{files:?}");
 
+    // Metrics beside the verdict, on the same rows; and by themselves, on the rows of `val`.
+    let metrics = &pruned["metrics"];
+    assert_eq!(metrics["rows"], pruned["overall"]["rows"]);
+    let accuracy = number(&metrics["everybody"]["small"]["accuracy"]["value"]);
+    assert!((accuracy - number(&pruned["overall"]["int8"])).abs() < 1e-9);
+    assert!(metrics["groups"][1]["change"]["excess_drop"]["value"].is_f64());
+    let line = "compare model.onnx model.keel --data set.npz --groups site,site*age_band --cluster subject";
+    let alike = |pruned: &str| -> Vec<f64> {
+        let panel = desk.json(&format!("{line} --pruned {pruned}"));
+        assert!(panel["entries"].as_array().is_some_and(|e| e.len() == 2) && panel["clusters"].is_u64());
+        let layers = panel["similarity"]["layers"].as_array().expect("layers");
+        layers.iter().map(|l| number(&l["everybody"])).collect()
+    };
+    let (pruned_layers, own_layers) = (alike("model.pruned.onnx"), alike("model.onnx"));
+    assert!(pruned_layers.len() == own_layers.len() && pruned_layers.iter().any(|v| *v < 0.9999), "{pruned_layers:?}");
+    assert!(own_layers.iter().all(|v| (v - 1.0).abs() < 1e-6), "{own_layers:?}");
+
     // The budget is of the file, as whoever has only the file sees it.
     let seen = desk.json("inspect model.keel");
     let value = |name: &str| pruned["budget"][name]["value"].clone();

@@ -7,11 +7,14 @@ mod c_library;
 mod demo;
 mod examples;
 mod firmware;
+mod golden;
 mod networks;
 mod peers;
+mod python;
+mod second_opinion;
 mod setup;
 mod sh;
-mod studies;
+mod study;
 mod test;
 
 use std::process::ExitCode;
@@ -31,11 +34,16 @@ cargo xtask <command>
   bench [FLAGS]     instructions of the MLPerf Tiny networks and the networks of ../shared on emulated Cortex-M4,
                     Cortex-M55 and AArch64 cores, sizes, and times on this host beside its peers. --layers: each layer
                     too; --no-peers: no times; --accept: write the counts that tests hold kernels to
-  seeds [N]         magnitude against the contract method on motionsense over N seeds (default 5)
+  study [FLAGS]     every method of `evenkeel methods` and some sums on three data sets over budgets and seeds; what is
+                    there already in target/study is not run again. --cases, --methods, --budgets (50,25,10): lists
+                    with commas; --seeds: 5 (0 to 4), 5-9 or 1,3; --jobs N at a time (2); --schedule STEPS,TUNE,RECOVER;
+                    --binary FILE: the command to run; --dir FOLDER; --retry: what failed, again
   peers [ROUNDS]    time of one inference on this host against ONNX Runtime, LiteRT, tract and rten (default 7 rounds;
                     needs python3 and the registries of Python and Rust)
   second-opinion    the networks of ../shared through burn-candle in f32: agreement and latency
   fuzz [MINUTES]    every fuzz target for that long (default 10; needs a nightly compiler and cargo-fuzz)
+  golden            the values of fairlearn, AIF360 and scikit-learn that fairness metrics are tested against, made
+                    anew (needs python3 and the registry of Python)
   deny              licences and bans of all dependencies (needs cargo-deny)
   setup             only the set-up";
 
@@ -52,11 +60,12 @@ fn main() -> ExitCode {
         Some("header") => c_library::header(),
         Some("examples") => examples::examples(),
         Some("bench") => bench::bench(&args[1..]),
-        Some("seeds") => number(5).and_then(studies::seeds),
+        Some("study") => study::study(&args[1..]),
         Some("peers") => number(7).and_then(peers::peers),
-        Some("second-opinion") => studies::second_opinion(),
+        Some("second-opinion") => second_opinion::second_opinion(),
         Some("fuzz") => number(10).and_then(test::fuzz),
         Some("deny") => test::deny(),
+        Some("golden") => golden::golden(),
         Some("setup") => setup::all(),
         Some("help" | "-h" | "--help") | None => {
             println!("{HELP}");

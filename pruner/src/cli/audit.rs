@@ -1,28 +1,41 @@
 //! `evenkeel audit`: the pre-check on the dense model.
 
 use super::{InputFlags, print_json};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use evenkeel::chain::{self, Prepared};
-use evenkeel::contract::InputNorm;
-use evenkeel::error::Result;
-use evenkeel::fair::audit::{AuditInput, audit, audit_table};
-use evenkeel::net::{Net, Split, device};
+use evenkeel::contract::{Contract, Metric};
+use evenkeel::error::{Error, Result};
+use evenkeel::fair;
+use evenkeel::fair::risk::audit_table;
+use evenkeel::net::device;
+use evenkeel::precheck::precheck;
 use evenkeel::progress::Stop;
-use evenkeel::prune::score::gradient_norms;
 use std::path::PathBuf;
 
 /// Says which groups of people are at risk under pruning, and why, from the dense model alone.
 #[derive(Args)]
-#[command(after_help = "Example: evenkeel audit model.onnx --data set.npz --groups gender,age_band")]
+#[command(
+    group = ArgGroup::new("question").required(true).args(["contract", "groups"]),
+    after_help = "Examples:\n  evenkeel audit model.onnx --data set.npz --contract contract.toml\n  evenkeel audit model.onnx --data set.npz --groups gender,age_band --cluster subject"
+)]
 pub struct Audit {
     /// The dense ONNX network
     model: PathBuf,
     /// The data set (.npz); its rows of `val` are looked at
     #[arg(long)]
     data: PathBuf,
-    /// Group columns, separated by commas; a*b is an intersection
-    #[arg(long, value_delimiter = ',', required = true)]
+    /// A contract (.toml): groups, metric, confidence, cluster and input are taken from it
+    #[arg(long)]
+    contract: Option<PathBuf>,
+    /// Group columns instead, separated by commas; a*b is an intersection
+    #[arg(long, value_delimiter = ',')]
     groups: Vec<String>,
+    /// What is measured per group: accuracy, macro_recall, recall:<class> or fpr:<class>
+    #[arg(long, conflicts_with = "contract")]
+    metric: Option<String>,
+    /// Column of rows that are not independent, such as the rows of one person
+    #[arg(long, conflicts_with = "contract")]
+    cluster: Option<String>,
     #[command(flatten)]
     input: InputFlags,
     /// Seed of the rows that gradients are taken on
@@ -35,24 +48,28 @@ pub struct Audit {
 
 impl Audit {
     pub fn run(&self) -> Result<()> {
+        let contract = self.contract.as_deref().map_or_else(|| self.question(), Contract::load)?;
         let graph = chain::load_network(&self.model)?;
-        let p = Prepared::load(&self.data, &graph, &self.input.apply(&InputNorm::default())?, &self.groups)?;
+        let fairness = &contract.fairness;
+        let p = Prepared::load(&self.data, &graph, &self.input.apply(&contract.input)?, &fairness.groups)?;
+        fair::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;
         let (cpu, stop) = (device("cpu")?, Stop::on_ctrl_c()?);
-        let logits = p.select.logits(&Net::new(&graph, &cpu), &stop)?;
-        let norms = gradient_norms(&graph, Split { set: &p.select, groups: &p.select_groups }, &cpu, self.seed, &stop)?;
-        let classes = graph.output_shape().len();
-        let a = audit(AuditInput {
-            logits: &logits,
-            y: &p.select.y,
-            classes,
-            groups: &p.select_groups,
-            grad_norms: Some(&norms),
-        })?;
+        let a = precheck(&graph, &p, fairness, &cpu, self.seed, &stop).map_err(|e| e.at(&self.data))?;
         if self.json {
             print_json(&a)
         } else {
             say!("{}", audit_table(&a).trim_end());
             Ok(())
         }
+    }
+
+    /// What the flags ask, as the contract that would ask the same. The pre-check has no use for its limit.
+    fn question(&self) -> Result<Contract> {
+        let metric = self.metric.clone().map(Metric::try_from).transpose().map_err(Error::new)?;
+        let groups = toml::Value::from(self.groups.clone());
+        let mut c = Contract::parse(&format!("[fairness]\ngroups = {groups}\nmax_excess_drop = 0.5\n"))?;
+        c.fairness.metric = metric.unwrap_or_default();
+        c.fairness.cluster.clone_from(&self.cluster);
+        Ok(c)
     }
 }

@@ -7,13 +7,17 @@ use evenkeel::certify;
 use evenkeel::chain::{self, Prepared};
 use evenkeel::contract::Contract;
 use evenkeel::error::{Context, Error, Result};
+use evenkeel::fair::audit::Audit;
+use evenkeel::fair::panel::panel_of;
 use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict};
 use evenkeel::files;
 use evenkeel::graph::Graph;
 use evenkeel::lower::{Cost, Target, lower};
-use evenkeel::net::{Split, device};
+use evenkeel::net::{Split, device, set::classes};
 use evenkeel::onnx;
+use evenkeel::precheck::precheck;
 use evenkeel::progress::Stop;
+use evenkeel::prune::fallback::for_rows;
 use evenkeel::prune::select::Frame;
 use evenkeel::prune::{BlockOptions, Options, Outcome, Recipe};
 use evenkeel::report::{BudgetLine, HistoryLine, LayerLine, Report};
@@ -104,6 +108,14 @@ impl Loaded {
     }
 }
 
+/// What a command tells the report.
+pub struct Told {
+    pub audit: Audit,
+    /// How it was pruned, in one line.
+    pub method: String,
+    pub notes: Vec<String>,
+}
+
 /// What the chain ended in.
 pub struct Finished {
     pub report: Report,
@@ -115,12 +127,16 @@ pub struct Finished {
 
 impl Job {
     /// Loads all, and finds out early what would else be found missing only at the end.
-    pub fn load(&self) -> Result<Loaded> {
+    /// Where no training row has a group label, `options` get a method that needs none.
+    pub fn load(&self, options: &mut Options) -> Result<Loaded> {
         let contract = Contract::load(&self.contract)?;
         let input = self.input.apply(&contract.input)?;
         let contract = contract.with_input(input)?;
         let dense = chain::load_network(&self.model)?;
         let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
+        let fallback;
+        (options.method, fallback) = for_rows(&options.method, &p.train_groups).map_err(|e| e.at(&self.data))?;
+        fallback.iter().for_each(|words| eprintln!("{words}"));
         fair::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;
         if p.data.verdict.is_empty() {
             return Err(Error::new("array `split` has no row `test`")
@@ -168,34 +184,39 @@ impl Job {
         })
     }
 
-    /// Quantises a small network, judges it once on the test rows and writes what there is to write. `method` and `notes`
-    /// are for the report.
+    /// The pre-check of the dense network.
+    pub fn audit(&self, l: &Loaded, options: &Options) -> Result<Audit> {
+        precheck(&l.dense, &l.p, &l.contract.fairness, &options.device, self.seed, &l.stop)
+    }
+
+    /// Quantises a small network, judges it once on the test rows and writes what there is to write.
     pub fn finish(
         &self,
         loaded: Loaded,
         outcome: &Outcome,
         options: &Options,
-        method: String,
-        notes: Vec<String>,
+        Told { audit, method, notes }: Told,
     ) -> Result<Finished> {
         let Loaded { contract, dense, p, frame, .. } = loaded;
         let q = chain::quantised(&outcome.graph, &p.train, &contract.input, &options.device)?;
         let small = lower(&q, &frame.extras, self.target)?;
         let model = chain::open(&small.bytes, &self.output)?;
-        let mut hash = [0; 2];
+        let (mut hash, mut metrics) = ([0; 2], None);
         let verdict = fair::judge(p.data.verdict, &contract, |rows| {
             hash = certify::fingerprint(rows);
-            let of = |graph: &Graph| chain::f32_classes(graph, rows, &contract.input, &options.device);
-            Ok(Predictions {
-                dense: of(&dense)?,
-                pruned: of(&outcome.graph)?,
-                int8: chain::int8_classes(&model, rows)?,
-            })
+            let of = |graph: &Graph| chain::f32_outputs(graph, rows, &contract.input, &options.device);
+            let (dense, pruned) = (of(&dense)?, of(&outcome.graph)?);
+            let int8 = chain::outputs(&model, &rows.x, rows.width())?;
+            let train = (&p.data.train.y[..], &p.train_groups);
+            metrics = Some(panel_of(rows, &contract.fairness, [&dense, &int8], train, options.seed)?);
+            let [dense, pruned, int8] = [dense, pruned, int8].map(|o| classes(&o, model.output().elements()));
+            Ok(Predictions { dense, pruned, int8 })
         })?;
         let passed = verdict.verdict == Judged::Pass;
         let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed)?, self.target)?;
         self.check_budget(outcome, &lowered.cost())?;
-        let report = Report { method, notes, ..self.report(verdict, &contract, outcome, &lowered.cost()) };
+        let report = self.report(verdict, &contract, outcome, &lowered.cost()).with_audit(audit);
+        let report = Report { method, notes, metrics, ..report };
         let page = self.output.with_extension("report.html");
         report.save(&page)?;
         let written = passed || self.allow_unproven;
@@ -267,6 +288,7 @@ impl Job {
             file: self.output.display().to_string(),
             bytes: cost.flash,
             verdict,
+            metrics: None,
             contract: contract.text.clone(),
             budget: vec![
                 line("macs", o.limits.macs, dense.macs, cost.macs),
@@ -283,6 +305,8 @@ impl Job {
             seed: self.seed,
             command: std::env::args().collect::<Vec<_>>().join(" "),
             notes: Vec::new(),
+            audit: None,
+            foresight: None,
         }
     }
 
@@ -292,7 +316,7 @@ impl Job {
             say!("{:<6} {:>12} of {:>12} dense, {limit}", l.name, thousands(l.value), thousands(l.dense));
         }
         r.notes.iter().for_each(|note| say!("{note}"));
-        say!("{}", fair::table(&r.verdict));
+        say!("{}", r.text());
         say!("report: {}", page.display());
     }
 }

@@ -14,6 +14,7 @@ macro_rules! say {
 
 mod audit;
 mod bench;
+mod compare;
 mod compile;
 mod export;
 mod inspect;
@@ -63,6 +64,7 @@ enum Command {
     Patterns(patterns::Patterns),
     Prune(prune::Prune),
     Search(search::Search),
+    Compare(compare::Compare),
     Compile(compile::Compile),
     Repack(repack::Repack),
     Verify(verify::Verify),
@@ -88,6 +90,7 @@ impl Cli {
             Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Search(c) => c.run(),
+            Command::Compare(c) => c.run().map(done),
             Command::Compile(c) => c.run().map(done),
             Command::Repack(c) => c.run().map(done),
             Command::Verify(c) => c.run(),

@@ -1,6 +1,6 @@
 //! `evenkeel prune`: the whole chain, from a dense network to a judged file.
 
-use super::job::Job;
+use super::job::{Job, Told};
 use clap::Args;
 use evenkeel::error::{Error, Result};
 use evenkeel::prune::blocks::Pattern;
@@ -32,8 +32,9 @@ pub struct Prune {
 
 impl Prune {
     pub fn run(&self) -> Result<ExitCode> {
-        let options = self.job.options(self.block_options()?)?;
-        let loaded = self.job.load()?;
+        let mut options = self.job.options(self.block_options()?)?;
+        let loaded = self.job.load(&mut options)?;
+        let audit = self.job.audit(&loaded, &options)?;
         let outcome = {
             let (contract, frame, stop) = (&loaded.contract, &loaded.frame, &loaded.stop);
             prune(&loaded.dense, loaded.train(), loaded.selection(), contract, &options, frame, stop)
@@ -48,7 +49,7 @@ impl Prune {
             options.method, options.steps, options.tune, options.recover, options.rate
         );
         let notes = options.blocks.map(|b| block_note(b.pattern, &outcome.blocks)).into_iter().collect();
-        let finished = self.job.finish(loaded, &outcome, &options, method, notes)?;
+        let finished = self.job.finish(loaded, &outcome, &options, Told { audit, method, notes })?;
         self.job.tell(&finished, None)
     }
 

@@ -5,13 +5,13 @@ use evenkeel::error::{Context, Result};
 use evenkeel::{fair, files, report};
 use std::path::{Path, PathBuf};
 
-/// Makes the HTML page of a report from its JSON, or prints its verdict.
+/// Makes the HTML page of a report from its JSON, or prints its verdict and metrics.
 #[derive(Args)]
 #[command(after_help = "Example: evenkeel report model.report.json -o report.html")]
 pub struct Report {
     /// A .report.json that `evenkeel prune` wrote
     report: PathBuf,
-    /// Where the page goes; without it, the verdict is printed
+    /// Where the page goes; verdict and metrics are printed in any case
     #[arg(short, long)]
     output: Option<PathBuf>,
     /// Print JSON
@@ -29,7 +29,8 @@ impl Report {
         if self.json {
             say!("{}", r.json()?);
         } else {
-            say!("{}", fair::table(&r.verdict));
+            say!("{}", r.text().trim_end());
+            r.metrics.iter().for_each(|m| say!("{}", fair::panel_table(m)));
         }
         Ok(())
     }

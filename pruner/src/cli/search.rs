@@ -1,6 +1,6 @@
 //! `evenkeel search`: a front of small networks, and the smallest that keeps the contract.
 
-use super::job::{Job, Loaded};
+use super::job::{Job, Loaded, Told};
 use clap::Args;
 use evenkeel::chain;
 use evenkeel::contract::Contract;
@@ -60,9 +60,9 @@ pub struct Search {
 
 impl Search {
     pub fn run(&self) -> Result<ExitCode> {
-        let options = self.job.options(None)?;
+        let mut options = self.job.options(None)?;
         self.check()?;
-        let loaded = self.job.load()?;
+        let loaded = self.job.load(&mut options)?;
         let f = &loaded.contract.fairness;
         let bar = Bar {
             margin: self.margin.unwrap_or(MARGIN * f.max_excess_drop),
@@ -108,7 +108,8 @@ impl Search {
                 before.len()
             )
         });
-        let finished = self.job.finish(loaded, &outcome, &options, method, notes.into_iter().collect())?;
+        let told = Told { audit: self.job.audit(&loaded, &options)?, method, notes: notes.into_iter().collect() };
+        let finished = self.job.finish(loaded, &outcome, &options, told)?;
         if !self.job.json {
             say!("{}candidate {number} is picked; front: {}\n", found.front.text(), page.display());
         }

@@ -124,7 +124,7 @@ fn find<'a>(rows: &'a Rows, name: &str) -> Result<&'a Column> {
         let help = if known.is_empty() {
             "it has no columns: save the groups as arrays beside x, y and split".into()
         } else {
-            format!("its columns are {}", known.join(", "))
+            format!("its columns are {} (`class` is the label y itself)", known.join(", "))
         };
         Error::new(format!("the data has no column `{name}`")).help(help)
     })

@@ -147,7 +147,8 @@ pub struct Data {
 /// - `y`: class indices from 0, as integers of any width or floats without a fraction;
 /// - `split`: `train`/`val`/`test` per row, or 0/1/2 (`valid`, `validation`, `select` and `verdict` do too);
 ///
-/// and every other array as a column of N texts, integers or booleans. A split may have no rows: a file of test
+/// and every other array as a column of N texts, integers or booleans. The column `class`, where the file has none of
+/// that name, is `y` itself: classes as groups, where nobody knows the groups of people. A split may have no rows: a file of test
 /// rows alone is good for a verdict.
 ///
 /// # Errors

@@ -27,6 +27,7 @@ pub fn load_bytes(bytes: &[u8]) -> Result<Data> {
     for name in names(&members).filter(|n| !matches!(*n, "x" | "y" | "split")) {
         columns.insert(name.to_owned(), column(&column_array(&members, name, n)?)?);
     }
+    columns.entry(CLASS.to_owned()).or_insert_with(|| classes_column(&y));
     let classes = y.iter().max().map_or(0, |m| m + 1);
     let part = |which: usize| -> Result<Rows> {
         let rows: Vec<usize> = (0..n).filter(|&i| split[i] == which).collect();
@@ -86,6 +87,9 @@ pub fn array_from_bytes(bytes: &[u8], name: Option<&str>) -> Result<(Vec<usize>,
         None => Ok((a.shape, out)),
     }
 }
+
+/// Column of the labels, where the file has no column of this name.
+const CLASS: &str = "class";
 
 const MISSING: &str = "fill in or leave out missing values before saving (numpy.isfinite finds them)";
 
@@ -187,6 +191,13 @@ fn splits(split: &Array) -> Result<Vec<usize>> {
         }
     };
     (0..split.len()).map(of).collect()
+}
+
+/// The label itself as a column.
+fn classes_column(y: &[usize]) -> Column {
+    let classes: std::collections::BTreeSet<usize> = y.iter().copied().collect();
+    let codes: BTreeMap<usize, u32> = classes.iter().copied().zip(0..).collect();
+    Column { values: classes.iter().map(usize::to_string).collect(), codes: y.iter().map(|y| codes[y]).collect() }
 }
 
 /// Encodes a column: its distinct values, sorted (numbers by value), and a code per row.

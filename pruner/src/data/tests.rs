@@ -47,6 +47,28 @@ fn error(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn the_label_is_a_column_unless_the_file_has_one() {
+    let parts = |columns| Parts {
+        sample: vec![1],
+        x: vec![0.0; 4],
+        y: vec![5, 0, 5, 2],
+        split: vec!["train", "train", "val", "test"],
+        columns,
+    };
+    let load = |columns| load_bytes(&to_bytes(&parts(columns)).unwrap()).unwrap();
+    let d = load(vec![]);
+    assert_eq!(
+        d.train.columns["class"],
+        Column { values: ["0", "2", "5"].map(str::to_owned).into(), codes: vec![2, 0] }
+    );
+    assert_eq!(d.select.columns["class"].codes, [2]);
+    let groups = parse_groups(&d.train, &["class".to_owned()]).unwrap().groups;
+    assert_eq!(groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["class=0", "class=5"]);
+    let own = load(vec![("class".to_owned(), Values::Text(["a", "b", "a", "b"].map(str::to_owned).into()))]);
+    assert_eq!(own.train.columns["class"].values, ["a", "b"]);
+}
+
+#[test]
 fn splits_columns_and_types() {
     for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
         let d = load_bytes(&zip_of(&small(), method)).unwrap();

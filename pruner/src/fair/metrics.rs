@@ -81,20 +81,19 @@ pub fn churn(a: &[usize], b: &[usize], rows: &[usize]) -> Option<f64> {
     share(rows, |i| a[i] != b[i])
 }
 
-/// Harmful flips: share of rows that the dense model gets right and the small one wrong.
-pub fn harmful_flips(y: &[usize], dense: &[usize], small: &[usize], rows: &[usize]) -> Option<f64> {
-    share(rows, |i| dense[i] == y[i] && small[i] != y[i])
+/// Whether a row is a harmful flip: the dense model gets it right and the small one wrong.
+pub(super) fn harmful(y: usize, dense: usize, small: usize) -> bool {
+    dense == y && small != y
 }
 
-/// Counts of rows by `[true class][predicted class]`, `classes × classes`.
-pub fn confusion(y: &[usize], pred: &[usize], rows: &[usize], classes: usize) -> Vec<Vec<usize>> {
-    let mut m = vec![vec![0; classes]; classes];
-    for &i in rows {
-        if let Some(cell) = m.get_mut(y[i]).and_then(|r| r.get_mut(pred[i])) {
-            *cell += 1;
-        }
-    }
-    m
+/// Harmful flips: share of rows that the dense model gets right and the small one wrong.
+pub fn harmful_flips(y: &[usize], dense: &[usize], small: &[usize], rows: &[usize]) -> Option<f64> {
+    share(rows, |i| harmful(y[i], dense[i], small[i]))
+}
+
+/// Classes that a confusion matrix needs room for: all of the data, and whatever else the models say.
+pub(super) fn confusion_size(classes: usize, y: &[usize], predictions: [&[usize]; 2]) -> usize {
+    predictions.into_iter().chain([y]).flatten().fold(classes, |n, &c| n.max(c + 1))
 }
 
 /// Expected calibration error with 10 equal-width bins, `Σ_b n_b/n · |accuracy_b - confidence_b|` (Guo et al. 2017),
@@ -111,6 +110,7 @@ pub fn ece(confidence: &[f64], right: &[bool], rows: &[usize]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::confusion::Confusion;
     use super::*;
     use proptest::prelude::*;
 
@@ -129,7 +129,6 @@ mod tests {
         // Classes that a set lacks do not count.
         assert_eq!(value(Metric::MacroRecall, &Y, &P, &[0, 3]), Some(1.0));
         assert_eq!(value(Metric::Recall(2), &Y, &P, &[0, 3]), None);
-        assert_eq!(confusion(&Y, &P, &ALL, 3), [[2, 1, 0], [1, 1, 0], [1, 0, 0]]);
         assert_eq!(churn(&Y, &P, &ALL), Some(0.5));
         assert_eq!(harmful_flips(&Y, &[0, 1, 0, 1, 1, 0], &P, &ALL), Some(2.0 / 6.0));
     }
@@ -156,17 +155,12 @@ mod tests {
         fn metrics_agree_with_the_confusion_matrix(yp in prop::collection::vec((0usize..3, 0usize..3), 1..60)) {
             let (y, p): (Vec<_>, Vec<_>) = yp.into_iter().unzip();
             let rows: Vec<usize> = (0..y.len()).collect();
-            let m = confusion(&y, &p, &rows, 3);
+            let m = Confusion::of(&y, &p, &rows, 3);
             let mut recalls = vec![];
-            for (c, counts) in m.iter().enumerate() {
-                let positives: usize = counts.iter().sum();
-                let r = (positives > 0).then(|| counts[c] as f64 / positives as f64);
-                prop_assert_eq!(value(Metric::Recall(c), &y, &p, &rows), r);
-                recalls.extend(r);
-                let negatives = y.len() - positives;
-                let fp: usize = (0..3).filter(|k| *k != c).map(|k| m[k][c]).sum();
-                let f = (negatives > 0).then(|| fp as f64 / negatives as f64);
-                prop_assert_eq!(value(Metric::Fpr(c), &y, &p, &rows), f);
+            for c in 0..3 {
+                prop_assert_eq!(value(Metric::Recall(c), &y, &p, &rows), m.recall(c));
+                prop_assert_eq!(value(Metric::Fpr(c), &y, &p, &rows), m.fpr(c));
+                recalls.extend(m.recall(c));
             }
             let want = recalls.iter().sum::<f64>() / recalls.len() as f64;
             prop_assert!((value(Metric::MacroRecall, &y, &p, &rows).unwrap() - want).abs() < 1e-12);

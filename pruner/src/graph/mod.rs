@@ -312,6 +312,19 @@ impl Graph {
         (0..self.nodes.len()).map(|i| self.params_of(i)).sum()
     }
 
+    /// The layer that makes the result: the first with weights on the way back from the output. `None` where several
+    /// tensors meet before there is one.
+    pub fn last_layer(&self) -> Option<NodeId> {
+        let mut id = self.output;
+        loop {
+            match (&self.nodes[id].op, self.nodes[id].inputs.as_slice()) {
+                (Op::Conv(_) | Op::Linear(_), _) => return Some(id),
+                (_, &[input]) => id = input,
+                _ => return None,
+            }
+        }
+    }
+
     /// For each node, the nodes that read it.
     pub fn consumers(&self) -> Vec<Vec<NodeId>> {
         let mut out = vec![Vec::new(); self.nodes.len()];

@@ -47,6 +47,11 @@ fn affine(norm: &BatchNorm) -> (Vec<f64>, Vec<f64>) {
         .unzip()
 }
 
+/// Name of the normalisation that [`restore_norm`] puts behind a convolution.
+pub fn norm_name(conv: &str) -> String {
+    format!("{conv}/norm")
+}
+
 /// Gives convolutions their normalisation back for the fine-tuning: behind every convolution in `stats` that has none, a
 /// batch normalisation with the measured mean and variance of the convolution's output as running statistics, and
 /// with `gamma = sqrt(var + eps)`, `beta = mean`, so that the function stays what it was (up to rounding).
@@ -79,12 +84,7 @@ pub fn restore_norm(graph: &Graph, stats: &[(NodeId, Vec<f32>, Vec<f32>)]) -> Re
         nodes.push(Node { inputs, ..node.clone() });
         if let Some(norm) = norm {
             let inputs = vec![nodes.len() - 1];
-            nodes.push(Node {
-                name: format!("{}/norm", node.name),
-                op: Op::BatchNorm(norm),
-                inputs,
-                shape: node.shape,
-            });
+            nodes.push(Node { name: norm_name(&node.name), op: Op::BatchNorm(norm), inputs, shape: node.shape });
         }
         renumbered.push(nodes.len() - 1);
     }

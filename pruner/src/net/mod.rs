@@ -4,6 +4,7 @@
 //! tensor `[batch, C, H, W]`; sequences have height 1, vectors height and width 1. Weights go in with
 //! [`Net::new`] and come back with [`Net::to_graph`].
 
+mod average;
 mod device;
 mod kernel;
 pub mod loss;
@@ -225,7 +226,7 @@ impl Net {
                 let [batch, out] = y.dims();
                 y.reshape([batch, out, 1, 1])
             }
-            (Op::BatchNorm(_), Some(Layer::Norm(b))) => b.forward(arg(0)),
+            (Op::BatchNorm(_), Some(Layer::Norm(b))) => norm(arg(0), b),
             (Op::Clip { lo, hi }, _) => clip(arg(0), *lo, *hi),
             (Op::Add, _) => arg(0) + arg(1),
             (Op::MaxPool(w), _) => max_pool(arg(0), w),
@@ -273,6 +274,21 @@ fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, w: &Window, groups: us
     })
 }
 
+/// As [`BatchNorm::forward`], which on an autodiff device normalises by the batch and moves the running statistics.
+fn norm(x: Tensor<4>, b: &BatchNorm) -> Tensor<4> {
+    let Some((mean, var)) = kernel::moments(&x) else { return b.forward(x) };
+    let move_on = |running: &RunningState<Tensor<1>>, now: &[f32]| {
+        let old = running.value_sync();
+        let now = vector(now, &old.device());
+        running.update(old * (1.0 - b.momentum) + now * b.momentum);
+    };
+    move_on(&b.running_mean, &mean);
+    move_on(&b.running_var, &var);
+    let inputs = [x.clone().into_dispatch(), b.gamma.val().into_dispatch(), b.beta.val().into_dispatch()];
+    let ours = kernel::run(kernel::Norm { mean, var, eps: b.epsilon as f32 }, inputs);
+    ours.map(Tensor::from_dispatch).unwrap_or_else(|| b.forward(x))
+}
+
 fn max_pool(x: Tensor<4>, w: &Window) -> Tensor<4> {
     let ours = kernel::run(kernel::MaxPool(*w), [x.clone().into_dispatch()]);
     let options =
@@ -286,6 +302,9 @@ fn global_mean(x: Tensor<4>) -> Tensor<4> {
 }
 
 fn clip(x: Tensor<4>, lo: f32, hi: f32) -> Tensor<4> {
+    if let Some(ours) = kernel::run(kernel::Clip { lo, hi }, [x.clone().into_dispatch()]) {
+        return Tensor::from_dispatch(ours);
+    }
     match (lo == 0.0, hi.is_finite()) {
         (true, false) => burn::tensor::activation::relu(x),
         (false, false) => x.clamp_min(lo),

@@ -1,5 +1,6 @@
 //! The training loop: batches, cross-entropy and the terms of a method, AdamW with a cosine schedule, the best kept.
 
+use super::average::Average;
 use super::term::{Batch, Reference, Term, Weights};
 use super::{Layer, Layers, Net, Set, floats, loss};
 use crate::data::batch::epoch_batches;
@@ -26,12 +27,14 @@ pub struct Task<'a, 't> {
     pub hold_zeros: bool,
     /// The only layer that is trained; all of them where none is named.
     pub only: Option<NodeId>,
+    /// Whether the result is the running average of the weights.
+    pub average: bool,
 }
 
 impl<'a> Task<'a, '_> {
     /// Cross-entropy alone.
     pub fn plain(train: &'a Set, row_weight: &'a [f32]) -> Self {
-        Task { train, row_weight, terms: &mut [], reference: None, hold_zeros: false, only: None }
+        Task { train, row_weight, terms: &mut [], reference: None, hold_zeros: false, only: None, average: false }
     }
 }
 
@@ -80,7 +83,9 @@ pub fn fit(
 ) -> Result<Net> {
     let held = if task.hold_zeros { Zeros::of(&net) } else { Zeros::default() };
     let mut optimiser = AdamWConfig::new().with_weight_decay(schedule.decay).init();
+    task.terms.iter_mut().for_each(|t| t.begin());
     let mut best: Option<(f64, Layers)> = None;
+    let mut average = if task.average { Some(Average::new(net.to_graph()?)) } else { None };
     let mut batches = Vec::new();
     for step in 0..schedule.steps {
         if stop.is_set() {
@@ -93,16 +98,24 @@ pub fn fit(
         let total = task.loss(&net, &rows)?;
         let grads = task.gradients(&net, total.backward());
         net.layers = held.again(optimiser.step(schedule.rate_at(step), net.layers, grads));
+        if let Some(average) = &mut average {
+            average.add(&net.to_graph()?);
+        }
         bar.inc(1);
         if (step + 1) % schedule.eval_every == 0 || step + 1 == schedule.steps {
             if !floats(total.detach())?[0].is_finite() {
                 return Err(Error::new("training diverged: the loss is no number any more").help("lower --lr"));
             }
-            keep_best(&net, &mut score, &mut best)?;
+            match &average {
+                Some(average) => keep_best(&Net::new(&average.graph, net.device()), &mut score, &mut best)?,
+                None => keep_best(&net, &mut score, &mut best)?,
+            }
         }
     }
-    if let Some((_, layers)) = best {
-        net.layers = layers;
+    match (best, average) {
+        (Some((_, layers)), _) => net.layers = layers,
+        (None, Some(average)) => net = Net::new(&average.graph, net.device()),
+        (None, None) => {}
     }
     Ok(net)
 }
@@ -230,6 +243,24 @@ mod tests {
             best.to_graph().unwrap()
         };
         assert_eq!(run(), run());
+    }
+
+    /// Only the layer that is named moves.
+    #[test]
+    fn one_layer_alone_is_trained() {
+        let graph = zoo::build("mlp", &[8], 2, 1).unwrap();
+        let graph = crate::graph::norm::fold_batch_norm(graph);
+        let train =
+            Set::for_test((0..32 * 8).map(|i| (i * 37 % 11) as f32).collect(), (0..32).map(|i| i % 2).collect(), 8);
+        let last = graph.last_layer().unwrap();
+        let mut task = Task { only: Some(last), ..Task::plain(&train, &[1.0; 32]) };
+        let net = Net::new(&graph, &device("cpu").unwrap().autodiff());
+        let schedule = Schedule { steps: 3, batch: 16, rate: 1e-2, decay: 0.1, eval_every: 3 };
+        let (mut rng, stop) = (ChaCha8Rng::seed_from_u64(5), Stop::default());
+        let after = fit(net, &mut task, &schedule, None, &mut rng, &stop, &ProgressBar::hidden()).unwrap();
+        let after = after.to_graph().unwrap();
+        let moved: Vec<usize> = (0..graph.nodes.len()).filter(|&i| graph.nodes[i] != after.nodes[i]).collect();
+        assert_eq!(moved, [last]);
     }
 
     /// Weights that are zero at the start are zero at the end, the others have moved.

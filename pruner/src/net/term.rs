@@ -2,6 +2,7 @@
 
 use super::loss::softmax_rows;
 use super::{Net, set};
+use crate::graph::norm::norm_name;
 use crate::graph::{Graph, NodeId, Op};
 use burn::tensor::{Device, Tensor};
 
@@ -54,18 +55,19 @@ impl Weights {
         Weights { hard: 1.0, extra: vec![0.0; row.len()], scale: 1.0, target: None, row }
     }
 
-    /// The weight of every class of every row in the cross-entropy, never negative: a loss without a floor would
-    /// reward the network for being ever more wrong.
+    /// The weight of every class of every row in the cross-entropy. A row whose extra weight is negative weighs less,
+    /// down to nothing, with the same target: a loss without a floor would reward the network for being ever more wrong,
+    /// and a soft target without its label would teach it the other classes.
     pub fn targets(&self, y: &[usize], classes: usize) -> Vec<f32> {
-        let mut out = match &self.target {
-            Some(t) => t.chunks(classes).zip(&self.row).flat_map(|(t, w)| t.iter().map(move |t| t * w)).collect(),
-            None => vec![0.0; y.len() * classes],
-        };
-        out.iter_mut().for_each(|v| *v *= self.hard);
-        for (i, &y) in y.iter().enumerate() {
-            let own = if self.target.is_some() { 0.0 } else { self.hard * self.row[i] };
-            let cell = &mut out[i * classes + y];
-            *cell = (*cell + own + self.extra[i]).max(0.0);
+        let mut out = vec![0.0; y.len() * classes];
+        for (i, (&y, out)) in y.iter().zip(out.chunks_mut(classes)).enumerate() {
+            let (own, extra) = (self.hard * self.row[i], self.extra[i]);
+            let weight = (own + extra.min(0.0)).max(0.0);
+            match &self.target {
+                Some(t) => out.iter_mut().zip(&t[i * classes..]).for_each(|(o, t)| *o = weight * t),
+                None => out[y] = weight,
+            }
+            out[y] += extra.max(0.0);
         }
         out
     }
@@ -73,6 +75,9 @@ impl Weights {
 
 /// One thing that a method adds.
 pub trait Term {
+    /// A fine-tuning begins: what is remembered of the outputs of another network is forgotten.
+    fn begin(&mut self) {}
+
     /// Looks at the batch and changes what its rows weigh.
     fn weigh(&mut self, _batch: &Batch, _weights: &mut Weights) {}
 
@@ -90,18 +95,18 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Places are the last activations before each change of height or width, that is the ends of the stages, where the
-    /// pruned network still has them under the same name.
+    /// Places are the ends of the stages: the last activations before each change of height or width, where there is more
+    /// than one position; and last what the last layer reads, the embedding. The pruned network has them under the same
+    /// name, behind the normalisation that a convolution may have got back.
     pub fn new(dense: &Graph, pruned: &Graph, device: &Device) -> Self {
-        let area = |id: NodeId| dense.nodes[id].shape.h * dense.nodes[id].shape.w;
-        let mut ends: Vec<NodeId> = (0..dense.nodes.len())
-            .flat_map(|id| dense.nodes[id].inputs.iter().copied().filter(move |&i| area(i) != area(id)))
-            .filter(|&i| dense.nodes[i].op != Op::Input)
-            .collect();
-        ends.sort_unstable();
-        ends.dedup();
-        let twin = |id: NodeId| pruned.nodes.iter().position(|n| n.name == dense.nodes[id].name);
-        let places = ends.into_iter().filter_map(|id| Some((id, twin(id)?))).collect();
+        let mut places = stages(dense);
+        places.extend(dense.last_layer().map(|id| dense.nodes[id].inputs[0]));
+        let twin = |id: NodeId| {
+            let found = |name: &str| pruned.nodes.iter().position(|n| n.name == name);
+            let name = &dense.nodes[id].name;
+            found(&norm_name(name)).or_else(|| found(name))
+        };
+        let places = places.into_iter().filter_map(|id| Some((id, twin(id)?))).collect();
         Reference { dense: Net::new(dense, device), places }
     }
 
@@ -118,9 +123,25 @@ impl Reference {
     }
 }
 
+/// The ends of a network's stages, in order.
+pub fn stages(graph: &Graph) -> Vec<NodeId> {
+    let area = |id: NodeId| graph.nodes[id].shape.h * graph.nodes[id].shape.w;
+    let mut ends: Vec<NodeId> = (0..graph.nodes.len())
+        .flat_map(|id| graph.nodes[id].inputs.iter().copied().filter(move |&i| area(i) != area(id)))
+        .filter(|&i| graph.nodes[i].op != Op::Input && area(i) > 1)
+        .collect();
+    ends.sort_unstable();
+    ends.dedup();
+    ends
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Shape;
+    use crate::graph::norm::{fold_batch_norm, restore_norm};
+    use crate::graph::samples::Builder;
+    use crate::net::zoo;
 
     #[test]
     fn weights_become_targets() {
@@ -130,5 +151,41 @@ mod tests {
         w.hard = 0.5;
         w.target = Some(vec![0.25, 0.75, 1.0, 0.0]);
         assert_eq!(w.targets(&[1, 0], 2), [0.0625, 0.4375, 0.0, 0.0]);
+        // Less of the whole target, not of its label alone.
+        w.extra = vec![-0.125, -0.0625];
+        assert_eq!(w.targets(&[1, 0], 2), [0.03125, 0.09375, 0.1875, 0.0]);
+    }
+
+    fn place_names(dense: &Graph, pruned: &Graph) -> Vec<(String, String)> {
+        let r = Reference::new(dense, pruned, &crate::net::device("cpu").unwrap());
+        r.places.iter().map(|p| (dense.nodes[p.0].name.clone(), pruned.nodes[p.1].name.clone())).collect()
+    }
+
+    /// In one dimension, in two, with residual streams, and behind normalisation: stages and the embedding are found.
+    #[test]
+    fn places_are_stages_and_the_embedding() {
+        for (arch, shape, stages) in
+            [("cnn1d", vec![2, 16], 1), ("dscnn1d", vec![2, 32], 1), ("resnet8", vec![3, 16, 16], 3)]
+        {
+            let dense = fold_batch_norm(zoo::build(arch, &shape, 3, 1).unwrap());
+            let stats: Vec<_> = (0..dense.nodes.len())
+                .filter(|&i| matches!(dense.nodes[i].op, Op::Conv(_)))
+                .map(|i| (i, vec![0.0; dense.nodes[i].shape.c], vec![1.0; dense.nodes[i].shape.c]))
+                .collect();
+            let normed = restore_norm(&dense, &stats).unwrap();
+            let places = place_names(&dense, &normed);
+            assert!(places.len() > stages, "{arch}: {places:?}");
+            for (a, b) in &places {
+                let conv = dense.nodes.iter().any(|n| n.name == *a && matches!(n.op, Op::Conv(_)));
+                assert_eq!(*b, if conv { format!("{a}/norm") } else { a.clone() }, "{arch}");
+            }
+        }
+        // Without height or width there is the embedding alone.
+        let mut b = Builder::new(1, Shape::vector(4));
+        let x = b.linear(0, 6);
+        let hidden = b.clip(x, f32::INFINITY);
+        let y = b.linear(hidden, 2);
+        let graph = b.finish(y);
+        assert_eq!(place_names(&graph, &graph), [(graph.nodes[hidden].name.clone(), graph.nodes[hidden].name.clone())]);
     }
 }

@@ -5,6 +5,7 @@
 //! same way ([`blocks`]); then a longer recovery. [`recipe`] says what each method is made of.
 
 pub mod blocks;
+pub mod fallback;
 pub mod gated;
 pub mod norm;
 pub mod pareto;

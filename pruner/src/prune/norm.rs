@@ -14,16 +14,28 @@ const NORM_ROWS: usize = 1024;
 /// # Errors
 /// When the device fails, or an activation is not finite.
 pub fn with_norm(graph: &Graph, train: &Set, device: &Device) -> Result<Graph> {
-    let net = Net::new(graph, device);
     let convs: Vec<NodeId> = (0..graph.nodes.len()).filter(|&i| matches!(graph.nodes[i].op, Op::Conv(_))).collect();
+    let single = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect();
+    let moments = moments(graph, &convs, train, device)?;
+    let stats: Vec<_> =
+        convs.into_iter().zip(moments).map(|(id, (mean, var))| (id, single(mean), single(var))).collect();
+    restore_norm(graph, &stats)
+}
+
+/// Mean and variance of every channel of what these nodes make of training rows.
+///
+/// # Errors
+/// When the device fails.
+pub fn moments(graph: &Graph, nodes: &[NodeId], train: &Set, device: &Device) -> Result<Vec<(Vec<f64>, Vec<f64>)>> {
+    let net = Net::new(graph, device);
     let zeros = |&i: &NodeId| vec![0.0; graph.nodes[i].shape.c];
-    // Per convolution and channel, the sum and the sum of squares; and the number of values of a channel.
-    let mut sums: Vec<(Vec<f64>, Vec<f64>, usize)> = convs.iter().map(|i| (zeros(i), zeros(i), 0)).collect();
+    // Per node and channel, the sum and the sum of squares; and the number of values of a channel.
+    let mut sums: Vec<(Vec<f64>, Vec<f64>, usize)> = nodes.iter().map(|i| (zeros(i), zeros(i), 0)).collect();
     for rows in train.spread(NORM_ROWS).chunks(128) {
-        let values = net.forward_all(net.input(train.gather(rows)));
-        for (&id, (sum, squares, n)) in convs.iter().zip(&mut sums) {
+        let values = net.forward_hooked(net.input(train.gather(rows)), &[], nodes).1;
+        for ((&id, value), (sum, squares, n)) in nodes.iter().zip(values).zip(&mut sums) {
             let s = graph.nodes[id].shape;
-            for sample in floats(values[id].clone())?.chunks(s.len()) {
+            for sample in floats(value)?.chunks(s.len()) {
                 for (c, plane) in sample.chunks(s.h * s.w).enumerate() {
                     sum[c] += plane.iter().map(|v| *v as f64).sum::<f64>();
                     squares[c] += plane.iter().map(|v| (*v as f64).powi(2)).sum::<f64>();
@@ -32,16 +44,12 @@ pub fn with_norm(graph: &Graph, train: &Set, device: &Device) -> Result<Graph> {
             }
         }
     }
-    let stats: Vec<(NodeId, Vec<f32>, Vec<f32>)> = convs
-        .iter()
-        .zip(sums)
-        .map(|(&id, (sum, squares, n))| {
-            let mean: Vec<f64> = sum.iter().map(|s| s / n.max(1) as f64).collect();
-            let var = squares.iter().zip(&mean).map(|(q, m)| (q / n.max(1) as f64 - m * m).max(0.0) as f32).collect();
-            (id, mean.iter().map(|m| *m as f32).collect(), var)
-        })
-        .collect();
-    restore_norm(graph, &stats)
+    let one = |(sum, squares, n): (Vec<f64>, Vec<f64>, usize)| {
+        let mean: Vec<f64> = sum.iter().map(|s| s / n.max(1) as f64).collect();
+        let var = squares.iter().zip(&mean).map(|(q, m)| (q / n.max(1) as f64 - m * m).max(0.0)).collect();
+        (mean, var)
+    };
+    Ok(sums.into_iter().map(one).collect())
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub enum Kind {
     EqualLoss,
     /// BiFP's surrogate of parity.
     Surrogate,
+    /// Keeps the running average of the weights.
+    Average,
     /// Trains the last layer alone at the end.
     LastLayer,
     /// The constraints act before pruning only.
@@ -99,7 +101,7 @@ use Labels::{Any, TwoInPaper};
 use Policy::{Cheapest, Share, Uniform};
 
 /// Every part that a method can name.
-pub const PARTS: [Part; 26] = [
+pub const PARTS: [Part; 27] = [
     part("default", Kind::Sum(DEFAULT), Any, First, "what the study in docs/study.md recommends", "this project"),
     part(
         "random",
@@ -278,6 +280,14 @@ pub const PARTS: [Part; 26] = [
         "Passalis & Tefas 2018; Blakeney et al. 2021",
     ),
     part(
+        "average",
+        Kind::Average,
+        Labels::None,
+        First,
+        "the running average of the weights in place of the last ones",
+        "Polyak & Juditsky 1992; Tarvainen & Valpola 2017",
+    ),
+    part(
         "last-layer",
         Kind::LastLayer,
         Any,
@@ -426,6 +436,13 @@ impl FromStr for Recipe {
     fn from_str(s: &str) -> Result<Self> {
         let mut recipe = Recipe::empty(s);
         recipe.add(s)?;
+        if recipe.when == When::Before && recipe.has(Kind::Ceag) {
+            return Err(Error::new(format!(
+                "method `{s}`: `ceag` bounds the drop from the dense network, which is none \
+                                           before pruning"
+            ))
+            .help("put parity or equal-loss beside fair-then-prune"));
+        }
         if recipe.when != When::Always && !recipe.has_constraint() {
             recipe.terms.push(Kind::Surrogate);
         }
@@ -465,6 +482,7 @@ mod tests {
     fn nonsense_is_named() {
         let error = |s: &str| s.parse::<Recipe>().unwrap_err().to_string();
         assert!(error("magnitud").contains("`magnitud`"));
+        assert!(error("taylor+fair-then-prune+ceag").contains("none before pruning"));
         for twice in ["taylor+fisher", "kd+kd", "default+kd", "bifp+magnitude", "fair-then-prune+prune-then-fair"] {
             assert!(error(twice).contains("twice"), "{twice}");
         }

@@ -9,6 +9,7 @@ use super::score::{Scorer, Scoring, magnitude};
 use super::select::{Candidates, Frame, Limits, Policy, Rules, select};
 use super::shrink::shrink;
 use super::standing::{Standing, standing};
+use super::terms::hints::Hint;
 use super::terms::pw_loss::PwLoss;
 use super::tune::{Tuner, Tuning};
 use crate::contract::{Contract, Metric};
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::fair::metrics::value;
 use crate::graph::Graph;
 use crate::lower::{Cost, Target};
+use crate::net::term::stages;
 use crate::net::train::row_weights;
 use crate::net::{Net, Set, Split, set};
 use crate::progress::{Stop, bar};
@@ -144,6 +146,19 @@ pub(super) fn can_be_met(
     select(&candidates, limits, &uniform, frame).map(|_| ())
 }
 
+/// An error where a part of the method has nothing to act on in the network.
+fn fits(dense: &Graph, method: &Recipe) -> Result<()> {
+    if method.has(Kind::Hint(Hint::Attention)) && stages(dense).is_empty() {
+        return Err(Error::new("method `at` compares positions, and the network has no height or width")
+            .help("use sp or pkt, which compare rows, or kd"));
+    }
+    if method.last_layer && dense.last_layer().is_none() {
+        return Err(Error::new("method `last-layer`: the network's result is not made by a single layer")
+            .help("leave last-layer out"));
+    }
+    Ok(())
+}
+
 /// A step of the schedule, and how far it goes.
 enum Phase {
     Channels(f64),
@@ -162,11 +177,18 @@ fn phases(o: &Options) -> Vec<(String, Phase)> {
 }
 
 /// How many of the steps of the recovery go to constraints on the dense network, to the recovery, and to the last layer
-/// alone: all methods have as many in all.
+/// alone: all methods train for as many in all. Those that learn masks or gates do so before the recovery as well, where
+/// others do not tune.
 pub(super) fn shares(o: &Options) -> (usize, usize, usize) {
+    let learnt = if learns(o) { o.tune } else { 0 };
     let before = if o.method.when == When::Before { o.recover / 3 } else { 0 };
     let last = if o.method.last_layer { o.recover / 4 } else { 0 };
-    (before, (o.recover - before - last).max(1), last)
+    (before, o.recover.saturating_sub(before + last + learnt).max(1), last)
+}
+
+/// Whether channels are chosen by gates that are learnt.
+fn learns(o: &Options) -> bool {
+    matches!(o.method.scorer, Scorer::Bifp | Scorer::Ffw)
 }
 
 /// What all steps of the schedule share.
@@ -214,6 +236,7 @@ impl<'a> Search<'a> {
         let rules = Rules { round_to: options.round_to, min_share: options.min_share, policy: options.method.policy };
         // A budget that cannot be met is refused before any time is spent.
         can_be_met(dense, &coupling, &limits, &rules, frame)?;
+        fits(dense, &options.method)?;
         if let Some(blocks) = options.blocks {
             check(dense, frame.target, blocks.pattern)?;
         }
@@ -265,7 +288,7 @@ impl<'a> Search<'a> {
             let ends = i + 1 == phases.len();
             let hold = matches!(phase, Phase::Blocks(..));
             // Masks and gates were learnt with as many steps as other methods tune for.
-            let tuned = matches!(phase, Phase::Channels(_)) && self.learns();
+            let tuned = matches!(phase, Phase::Channels(_)) && learns(o);
             if ends || !tuned {
                 let how = if ends { Tuning::recovery(recover, hold) } else { Tuning::between(o.tune, hold) };
                 graph = tuner.tune(&graph, how, &mut rng)?;
@@ -289,11 +312,6 @@ impl<'a> Search<'a> {
             widths: widths.map(|(before, after)| (before.name.clone(), before.channels, after.channels)).collect(),
             graph,
         })
-    }
-
-    /// Whether channels are chosen by gates that are learnt.
-    fn learns(&self) -> bool {
-        matches!(self.options.method.scorer, Scorer::Bifp | Scorer::Ffw)
     }
 
     /// Removes channels until the limits hold that far on the way from the dense network to the budget.
@@ -335,6 +353,7 @@ impl<'a> Search<'a> {
             coupling,
             train: self.train,
             dense: &self.dense_train,
+            row_weight: &self.row_weight,
             pw: self.pw.as_ref(),
             device: &self.options.device,
         }

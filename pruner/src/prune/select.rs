@@ -137,7 +137,7 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
                     shapes.set(i, width - bundle.len());
                     let saved = saving(limits, &now, &frame.cost(shapes.graph())?, shapes.graph());
                     shapes.set(i, width);
-                    harm(&lost, &importance(scores, i, &bundle)) / saved.max(1e-12)
+                    per_saving(harm(&lost, &importance(scores, i, &bundle)), saved.max(1e-12))
                 }
             };
             if best.as_ref().is_none_or(|(b, ..)| rank < *b) {
@@ -182,6 +182,11 @@ pub(super) fn allowed(graph: &Graph, class: &Class, rules: &Rules) -> Vec<usize>
     }
     widths.reverse();
     widths
+}
+
+/// Harm per unit of budget saved. A gain (FairPrune's scores may be negative) is the better the more it saves as well.
+fn per_saving(harm: f64, saved: f64) -> f64 {
+    if harm < 0.0 { harm * saved } else { harm / saved }
 }
 
 /// The fewest channels that a class of `dense` channels in the dense model may keep. With a single channel a

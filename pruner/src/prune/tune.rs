@@ -1,6 +1,5 @@
 //! Fine-tuning between and after the steps of pruning, with the terms of the method.
 
-use super::gated::last_layer;
 use super::norm::with_norm;
 use super::recipe::{Kind, When, is_constraint};
 use super::schedule::Search;
@@ -101,7 +100,7 @@ impl<'a> Tuner<'a> {
             eval_every: if how.keeps_best() { (how.steps / 10).max(1) } else { how.steps.max(1) },
         };
         let net = Net::new(&start, &o.device.clone().autodiff());
-        let constrained = self.constrained(how.stage);
+        let constrained = acts(o.method.when, how.stage);
         let active = if constrained { self.terms.len() } else { self.terms.len() - self.constraints };
         let reference = o.method.has_hints().then(|| Reference::new(s.dense, &start, &o.device));
         let mut task = Task {
@@ -110,9 +109,11 @@ impl<'a> Tuner<'a> {
             terms: &mut self.terms[..active],
             reference: reference.as_ref(),
             hold_zeros: how.hold_zeros,
-            only: if how.stage == Stage::LastLayer { last_layer(&start) } else { None },
+            average: how.keeps_best() && o.method.has(Kind::Average),
+            only: if how.stage == Stage::LastLayer { start.last_layer() } else { None },
         };
-        let bounded = o.method.has_constraint();
+        // Where the constraints are silent, labels do not choose either.
+        let bounded = constrained && o.method.has_constraint();
         let mut best = |net: &Net| -> Result<f64> {
             let Standing { overall, max_excess_drop, .. } = s.judge(net)?;
             // Feasible candidates by their metric; others lose twice what they are over the bound.
@@ -120,29 +121,50 @@ impl<'a> Tuner<'a> {
         };
         let score: Option<crate::net::optimise::Score> = if how.keeps_best() { Some(&mut best) } else { None };
         let net = fit(net, &mut task, &schedule, score, rng, self.stop, self.progress)?;
+        // What the recovery gave stays where training its last layer made it no better.
+        if how.stage == Stage::LastLayer && best(&Net::new(&start, &o.device))? >= best(&net.valid())? {
+            return Ok(start);
+        }
         Ok(fold_batch_norm(net.to_graph()?))
     }
+}
 
-    fn constrained(&self, stage: Stage) -> bool {
-        match self.search.options.method.when {
-            When::Always => true,
-            When::Before => stage == Stage::Before,
-            When::After => matches!(stage, Stage::Recovery | Stage::LastLayer),
-            When::LastLayer => stage == Stage::LastLayer,
-        }
+/// Whether the constraints act at a stage.
+fn acts(when: When, stage: Stage) -> bool {
+    match (when, stage) {
+        // The last layer is trained for the constraint, whenever else it acts.
+        (When::Always, _) | (_, Stage::LastLayer) => true,
+        (When::Before, _) => stage == Stage::Before,
+        (When::After, _) => stage == Stage::Recovery,
+        (When::LastLayer, _) => false,
     }
 }
 
 /// The term of a part of a method, where it has one.
 fn term<'a>(s: &'a Search, kind: Kind) -> Option<Box<dyn Term + 'a>> {
-    let (groups, y, classes) = (s.train.groups, &s.train.set.y, s.dense.output_shape().len());
+    let (groups, classes) = (s.train.groups, s.dense.output_shape().len());
     Some(match kind {
         Kind::Distil => Box::new(Distil::new(&s.teacher, s.options.method.has_hints())),
         Kind::Hint(hint) => Box::new(hint),
         Kind::PwLoss => Box::new(s.pw.as_ref()?),
-        Kind::Ceag => Box::new(Constraint::new(s.metric, s.bound, groups, y, &s.dense_train, classes)),
+        Kind::Ceag => Box::new(Constraint::new(s.metric, s.bound, groups, &s.dense_train, &s.row_weight, classes)),
         Kind::EqualLoss => Box::new(EqualLoss::new(groups)),
-        Kind::Surrogate => Box::new(Surrogate { groups }),
+        Kind::Surrogate => Box::new(Surrogate::new(groups)),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constraints_act_when_the_method_says() {
+        let stages = [Stage::Before, Stage::Between, Stage::Recovery, Stage::LastLayer];
+        let of = |when: When| stages.map(|stage| acts(when, stage));
+        assert_eq!(of(When::Always), [true; 4]);
+        assert_eq!(of(When::Before), [true, false, false, true]);
+        assert_eq!(of(When::After), [false, false, true, true]);
+        assert_eq!(of(When::LastLayer), [false, false, false, true]);
+    }
 }

@@ -1,6 +1,7 @@
 //! The front of a search: a table for a terminal, a page with plots, and the same as JSON.
 
-use super::page::{STYLE, thousands};
+use super::page::STYLE;
+use super::plain::thousands;
 use super::scatter::{Point, scatter};
 use crate::contract::Metric;
 use crate::error::{Context, Result};

@@ -3,15 +3,19 @@
 //! The page needs no network, no script and no font of its own, and follows the reader's light or dark theme. Plots
 //! are drawn as SVG inside the page ([`plot`]), so their colours follow the theme and every mark has a tooltip.
 
+pub mod charts;
 pub mod front;
 mod page;
+pub mod plain;
 pub mod plot;
 mod scatter;
 
 pub use page::html;
 
 use crate::error::{Context, Result};
-use crate::fair::Verdict;
+use crate::fair::audit::Audit;
+use crate::fair::foresight::{Foresight, foresight};
+use crate::fair::{Panel, Verdict};
 use crate::files;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -31,6 +35,9 @@ pub struct Report {
     /// Verdict on the held-out rows.
     #[serde(flatten, skip_deserializing, default = "Verdict::empty")]
     pub verdict: Verdict,
+    /// All other fairness metrics on the same rows; reports of old have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Panel>,
     /// The contract as the user wrote it.
     pub contract: String,
     /// What the device spends.
@@ -49,6 +56,12 @@ pub struct Report {
     /// What else a reader should know.
     #[serde(rename = "report_notes")]
     pub notes: Vec<String>,
+    /// The pre-check of the dense model, made before pruning. Reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+    /// How well it had predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foresight: Option<Foresight>,
 }
 
 /// One line of the budget.
@@ -101,6 +114,12 @@ pub struct HistoryLine {
 }
 
 impl Report {
+    /// The report with the pre-check, held against the verdict.
+    pub fn with_audit(self, audit: Audit) -> Self {
+        let foresight = Some(foresight(&audit, &self.verdict));
+        Report { audit: Some(audit), foresight, ..self }
+    }
+
     /// Reads a report back from its JSON.
     ///
     /// # Errors
@@ -121,6 +140,16 @@ impl Report {
     /// Only where the serialiser refuses, which finite data do not cause.
     pub fn json(&self) -> Result<String> {
         serde_json::to_string_pretty(self).context("cannot write the report as JSON")
+    }
+
+    /// The verdict, the pre-check held against it, and what to do next, as text for a terminal; ends with a newline.
+    pub fn text(&self) -> String {
+        let mut out = crate::fair::table(&self.verdict);
+        out.extend(self.foresight.iter().map(|f| format!("pre-check: {}\n", f.words)));
+        let e = plain::explain(self);
+        out.push_str(&format!("\n{}\nWhat to do next:\n", e.answer));
+        out.extend(e.next.iter().map(|line| format!("  - {line}\n")));
+        out
     }
 
     /// Writes the page to `path` and the JSON beside it, with the extension `json`.

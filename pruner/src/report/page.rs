@@ -1,8 +1,11 @@
 //! The page itself.
 
+use super::charts::{self, sign_and_word};
+use super::plain::{self, Line, budget_words, explain, thousands};
 use super::plot::{self, Dot};
 use super::{BudgetLine, Report};
 use crate::error::Result;
+use crate::fair::risk::{LEAD, level};
 use crate::fair::table::{number, percent, points};
 use crate::fair::verdict::{Bounded, GroupVerdict, Outcome, Verdict};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -30,6 +33,7 @@ pub fn html(r: &Report) -> Result<String> {
                     (groups(v))
                     (findings(v))
                     (budget(r))
+                    (foreseen(r))
                     (pruning(r))
                     (judged(r))
                 }
@@ -39,30 +43,37 @@ pub fn html(r: &Report) -> Result<String> {
     Ok(page.into_string())
 }
 
-fn meaning(v: &Verdict) -> String {
-    let limit = format!("{} points", number(100.0 * v.limits.max_excess_drop));
-    match v.verdict {
-        Outcome::Pass => format!(
-            "The int8 model keeps the contract: with {} % confidence no group loses more than {limit} beyond the overall \
-             drop, and every other clause holds.",
-            number(100.0 * v.confidence)
-        ),
-        Outcome::Fail => {
-            "The int8 model breaks the contract for at least one group, beyond what chance explains.".into()
-        }
-        Outcome::Undecided => {
-            "The held-out rows can neither prove nor disprove that the int8 model keeps the contract.".into()
+/// The first screen: the answer, for whom, and what to do.
+fn header(r: &Report) -> Markup {
+    let (v, e) = (&r.verdict, explain(r));
+    let count = |outcome| v.groups.iter().filter(|g| g.verdict == outcome).count();
+    html! {
+        header {
+            h1 { (r.title) }
+            p.answer { span class={ "badge " (v.verdict) } { (v.verdict) } " " (e.answer) }
+            h2 { "What was asked" }
+            p { (e.asked) }
+            h2 { "What was found" }
+            ul { @for line in &e.found { li { (line) } } }
+            h2 { "For whom" }
+            div.cards {
+                (card(Outcome::Pass, "Safe", count(Outcome::Pass), &e.safe))
+                (card(Outcome::Undecided, "Not shown", count(Outcome::Undecided), &e.open))
+                (card(Outcome::Fail, "Broken", count(Outcome::Fail), &e.broken))
+            }
+            h2 { "What to do next" }
+            ol { @for line in &e.next { li { (line) } } }
+            p.soft { "From " (r.model) " to " (r.file) ", " (bytes(r.bytes)) "." }
         }
     }
 }
 
-fn header(r: &Report) -> Markup {
-    let v = &r.verdict;
+fn card(outcome: Outcome, name: &str, count: usize, lines: &[Line]) -> Markup {
     html! {
-        header {
-            h1 { (r.title) }
-            p { span class={ "badge " (v.verdict) } { (v.verdict) } " " (meaning(v)) }
-            p.soft { "From " (r.model) " to " (r.file) ", " (bytes(r.bytes)) ". Metric: " (v.metric) "." }
+        div class={ "card " (outcome) } {
+            h3 { (sign_and_word(outcome).0) " " (name) ": " (count) }
+            @if lines.is_empty() { p.soft { "no group" } }
+            ul { @for l in lines { li { b { (l.group) } br; span.soft { (l.why) } } } }
         }
     }
 }
@@ -72,33 +83,15 @@ fn bytes(n: u64) -> String {
     if n < 10_240 { format!("{n} bytes") } else { format!("{:.1} KiB ({} bytes)", n as f64 / 1024.0, thousands(n)) }
 }
 
-/// 1234567 as `1 234 567`, with narrow no-break spaces.
-pub(super) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push('\u{202f}');
-        }
-        out.push(c);
-    }
-    out
-}
-
 fn bound(v: Option<f64>) -> String {
     v.map_or_else(|| "no bound".to_owned(), |v| points(Some(v)))
 }
 
-fn metric_dot(series: usize, name: &str, value: Option<f64>, interval: [f64; 2]) -> Option<Dot> {
-    let value = value?;
-    let title = format!("{name} {} [{:.1}, {:.1}]", percent(Some(value)), 100.0 * interval[0], 100.0 * interval[1]);
-    Some(Dot { series, value, interval: Some(interval), title })
-}
-
-fn drop_dot(b: &Bounded) -> Option<Dot> {
+/// What a group lost by itself (series 0) or beyond everybody (series 2).
+fn drop_dot(series: usize, name: &str, b: &Bounded) -> Option<Dot> {
     let interval = [b.lower.unwrap_or(f64::NEG_INFINITY), b.upper.unwrap_or(f64::INFINITY)];
-    let title = format!("excess drop {} [{}, {}]", points(b.value), bound(b.lower), bound(b.upper));
-    Some(Dot { series: 2, value: b.value?, interval: Some(interval), title })
+    let title = format!("{name} {} [{}, {}]", points(b.value), bound(b.lower), bound(b.upper));
+    Some(Dot { series, value: b.value?, interval: Some(interval), title })
 }
 
 fn group_row(g: &GroupVerdict, clustered: bool) -> Markup {
@@ -111,8 +104,7 @@ fn group_row(g: &GroupVerdict, clustered: bool) -> Markup {
             td { (percent(g.pruned)) }
             td { (percent(g.int8)) }
             td { (points(g.drop.value)) }
-            td { (points(g.excess_drop.value)) }
-            td { (bound(g.excess_drop.upper)) }
+            td { (points(g.excess_drop.value)) " (≤ " (bound(g.excess_drop.upper)) ")" }
             td { (percent(g.harmful_flips)) }
             td class=(g.verdict) { (g.verdict) }
         }
@@ -120,31 +112,50 @@ fn group_row(g: &GroupVerdict, clustered: bool) -> Markup {
 }
 
 fn groups(v: &Verdict) -> Markup {
-    let o = &v.overall;
-    let metric: Vec<(String, Vec<Dot>)> = v
-        .groups
-        .iter()
+    let absent = plain::without_rows(v);
+    let lost: Vec<(String, Vec<Dot>)> = (v.groups.iter().filter(|g| g.n > 0))
         .map(|g| {
-            let dots = [
-                metric_dot(0, "dense", g.dense, g.dense_interval),
-                metric_dot(1, "f32", g.pruned, g.pruned_interval),
-                metric_dot(2, "int8", g.int8, g.int8_interval),
-            ];
+            let dots = [drop_dot(0, "lost in all", &g.drop), drop_dot(2, "beyond everybody", &g.excess_drop)];
             (g.group.clone(), dots.into_iter().flatten().collect())
         })
         .collect();
-    let excess: Vec<(String, Vec<Dot>)> =
-        v.groups.iter().map(|g| (g.group.clone(), drop_dot(&g.excess_drop).into_iter().collect())).collect();
-    let limit = format!("limit {}", number(100.0 * v.limits.max_excess_drop));
+    let limit = format!("allowed {}", number(100.0 * v.limits.max_excess_drop));
     html! {
         section {
-            h2 { "Groups" }
+            h2 { "Each group, before and after" }
+            figure {
+                (plot::legend(&[(0, "original (dense)"), (1, "pruned"), (2, "as it ships (int8)")]))
+                (charts::journeys("Each group from the original to the model that ships", v))
+                figcaption {
+                    "Share of " (plain::metric_words(v.metric)) ". From the top of a lane to its bottom: the original, the "
+                    "pruned model, the model that ships. Bars: where the true value may lie. Bars that reach the edge go on."
+                    @if !absent.is_empty() { " Without test rows: " (plain::names(&absent)) "." }
+                }
+            }
+            h2 { "What each group lost" }
+            figure {
+                (plot::legend(&[(0, "lost in all"), (2, "lost beyond everybody")]))
+                (plot::dots("Points that each group lost, in all and beyond everybody", &lost, Some((v.limits.max_excess_drop, &limit)), ""))
+                figcaption {
+                    "In points; right of 0 is harm. A group is safe when the whole bar of the filled mark ends at or left of "
+                    "the line. " (v.levelled_down.text)
+                }
+            }
+            h2 { "The groups in numbers" }
+            (table(v))
+        }
+    }
+}
+
+fn table(v: &Verdict) -> Markup {
+    let o = &v.overall;
+    html! {
             div.wide { table {
                 thead { tr {
                     th { "group" } th { "n" }
                     @if let Some(c) = &v.cluster { th { (c) } }
-                    th { "dense" } th { "f32" } th { "int8" } th { "drop" } th { "excess drop" } th { "at most" }
-                    th { "harmful flips" } th { "verdict" }
+                    th { "dense" } th { "f32" } th { "int8" } th { "drop" } th { "excess drop" }
+                    th { "flips" } th { "verdict" }
                 } }
                 tbody {
                     @for g in &v.groups { (group_row(g, v.cluster.is_some())) }
@@ -152,25 +163,14 @@ fn groups(v: &Verdict) -> Markup {
                         td { "everybody" } td { (o.n) }
                         @if v.cluster.is_some() { td { (o.clusters.unwrap_or(0)) } }
                         td { (percent(o.dense)) } td { (percent(o.pruned)) } td { (percent(o.int8)) }
-                        td { } td { } td { } td { (percent(o.harmful_flips)) } td class=(v.verdict) { (v.verdict) }
+                        td { } td { } td { (percent(o.harmful_flips)) } td class=(v.verdict) { (v.verdict) }
                     }
                 }
             } }
             p.soft {
-                "Drop: dense to int8, in points; positive is harm. Excess drop: a group's drop less the drop of everybody. "
-                "Harmful flips: rows that the dense model gets right and the int8 model wrong."
+                "Metric: " (v.metric) ". Drop: dense to int8, in points; positive is harm. Excess drop: a group's drop less the "
+                "drop of everybody, and its bound. Flips (harmful): rows that the dense model gets right and the int8 model wrong."
             }
-            figure {
-                (plot::dots("Metric per group", &metric, v.limits.min_metric.map(|m| (m, "floor")), " %"))
-                (plot::legend(&["dense", "pruned, f32", "int8"]))
-                figcaption { "Metric per group (" (v.metric) "), with intervals at the level that the verdict uses." }
-            }
-            figure {
-                (plot::dots("Excess drop per group", &excess, Some((v.limits.max_excess_drop, &limit)), ""))
-                figcaption { "Excess drop in points, with bounds that hold for all groups at once. PASS needs the right end "
-                    "at or left of the limit." }
-            }
-        }
     }
 }
 
@@ -180,7 +180,7 @@ fn findings(v: &Verdict) -> Markup {
     let most = flips.max_by(|a, b| a.harmful_flips.unwrap_or(0.0).total_cmp(&b.harmful_flips.unwrap_or(0.0)));
     html! {
         section {
-            h2 { "What stands out" }
+            h2 { "In detail" }
             ul {
                 @if let Some(w) = &v.worst_group {
                     li { "Worst group: " b { (w.group) } " with " (percent(Some(w.int8))) " (dense " (percent(Some(w.dense))) ")." }
@@ -200,8 +200,7 @@ fn findings(v: &Verdict) -> Markup {
                     li { "Most harmful flips: " (g.group) ", " (percent(g.harmful_flips)) " of its rows (everybody: "
                         (percent(v.overall.harmful_flips)) ")." }
                 }
-                li { (v.levelled_down.text) }
-                @for g in words { li { b { (g.group) } ": " (g.words) "." } }
+                @for g in words.filter(|g| g.n > 0) { li { b { (g.group) } ": " (g.words) "." } }
                 @for note in &v.notes { li { (note) } }
             }
         }
@@ -213,7 +212,7 @@ fn budget_row(b: &BudgetLine) -> Markup {
         if b.dense > 0 { format!("{:.1} %", 100.0 * b.value as f64 / b.dense as f64) } else { "–".to_owned() };
     html! {
         tr {
-            td { (b.name) }
+            td { (b.name) " (" (budget_words(&b.name)) ")" }
             td { (thousands(b.dense)) }
             td { (thousands(b.value)) }
             td { (share) }
@@ -230,12 +229,42 @@ fn budget_row(b: &BudgetLine) -> Markup {
 fn budget(r: &Report) -> Markup {
     html! {
         section {
-            h2 { "Budget" }
+            h2 { "What it costs" }
+            figure {
+                (charts::budget("Cost of the model that ships, as a share of the original", &r.budget))
+                figcaption { "Outline: the original. Filled: the model that ships. Dashed line: the limit." }
+            }
             div.wide { table {
                 thead { tr { th { "" } th { "dense" } th { "this model" } th { "share" } th { "limit" } th { "" } } }
                 tbody { @for b in &r.budget { (budget_row(b)) } }
             } }
             p.soft { "MACs; flash and RAM in bytes, read from the file that was made." }
+        }
+    }
+}
+
+/// The pre-check and how well it had predicted.
+fn foreseen(r: &Report) -> Markup {
+    let Some(a) = &r.audit else { return html! {} };
+    html! {
+        section {
+            h2 { "Was it foreseen?" }
+            p { (LEAD) }
+            @if let Some(f) = &r.foresight { p { b { (f.words) } } }
+            div.wide { table.text {
+                thead { tr {
+                    th { "group" } th { "risk" } th { "score" } th { "rows" }
+                    @if a.clusters.is_some() { th { (r.verdict.cluster.as_deref().unwrap_or("clusters")) } }
+                    th { "share" } th { (a.metric) } th { "unsure" } th { "why" }
+                } }
+                tbody { @for g in &a.groups { tr {
+                    td { (g.group) } td { (level(g.score)) } td { (format!("{:+.2}", g.score)) } td { (g.n) }
+                    @if a.clusters.is_some() { td { (g.clusters.unwrap_or(0)) } }
+                    td { (percent(Some(g.share))) } td { (percent(g.value)) } td { (percent(Some(g.uncertainty))) }
+                    td.why { (g.words) }
+                } } }
+            } }
+            p.soft { "The dense model on " (a.n) " selection rows, before anything was pruned." }
         }
     }
 }
@@ -272,7 +301,7 @@ fn pruning(r: &Report) -> Markup {
             @if !steps.is_empty() {
                 figure {
                     (plot::lines("History of the schedule", &steps, &series))
-                    (plot::legend(&["MACs, share of dense", "worst group", "everybody"]))
+                    (plot::legend(&[(0, "MACs, share of dense"), (1, "worst group"), (2, "everybody")]))
                     figcaption { (r.verdict.metric) " on selection rows after each step of the schedule." }
                 }
             }

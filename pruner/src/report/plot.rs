@@ -1,15 +1,15 @@
-//! Plots as SVG: dots with intervals, bars, lines.
+//! Plots as SVG: dots with intervals, bars, lines; see [`super::charts`] for those of the verdict.
 //!
 //! Drawn with the page's own markup instead of a plotting library: the marks take their colours from the page's style
 //! (`s0`, `s1`, … and the theme's variables), carry a tooltip each, and need no font to be measured.
 
 use maud::{Markup, html};
 
-const WIDTH: f64 = 760.0;
-const LABELS: f64 = 230.0;
+pub(super) const WIDTH: f64 = 760.0;
+pub(super) const LABELS: f64 = 230.0;
 const RIGHT: f64 = 20.0;
-const TOP: f64 = 8.0;
-const AXIS: f64 = 26.0;
+pub(super) const TOP: f64 = 8.0;
+pub(super) const AXIS: f64 = 26.0;
 
 /// One mark of a [`dots`] plot.
 #[derive(Clone, Debug)]
@@ -26,26 +26,46 @@ pub struct Dot {
 
 /// A horizontal scale from values to x.
 #[derive(Clone, Copy, Debug)]
-struct Scale {
+pub(super) struct Scale {
     lo: f64,
     hi: f64,
     left: f64,
+    right: f64,
 }
 
 impl Scale {
-    /// Covers the values with a little room; never of zero width.
-    fn over(values: impl Iterator<Item = f64>, left: f64) -> Scale {
+    /// Covers the values with a little room, between `left` and `right`; never of zero width.
+    pub(super) fn over(values: impl Iterator<Item = f64>, left: f64, right: f64) -> Scale {
         // Shares and their differences are small numbers; whatever else comes must not break the drawing.
         let finite = values.filter(|v| v.is_finite()).map(|v| v.clamp(-100.0, 100.0));
         let (lo, hi) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         let (lo, hi) = if lo <= hi { (lo, hi) } else { (0.0, 1.0) };
         let room = ((hi - lo) * 0.05).max(0.005);
-        Scale { lo: lo - room, hi: hi + room, left }
+        Scale { lo: lo - room, hi: hi + room, left, right }
     }
 
-    fn at(&self, v: f64) -> f64 {
+    /// Covers the dots and `lines`, and of the intervals as much as leaves the dots apart: intervals much wider than
+    /// what lies between the dots run to the edge.
+    pub(super) fn around<'d>(
+        dots: impl Iterator<Item = &'d Dot> + Clone,
+        lines: &[f64],
+        left: f64,
+        right: f64,
+    ) -> Scale {
+        let fixed = || dots.clone().map(|d| d.value).chain(lines.iter().copied()).filter(|v| v.is_finite());
+        let (lo, hi) = fixed().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        let room = ((hi - lo) * 0.6).max(0.04);
+        let ends = dots.clone().filter_map(|d| d.interval).flatten().filter(|v| v.is_finite());
+        Scale::over(fixed().chain(ends.map(|v| v.clamp(lo - room, hi + room))), left, right)
+    }
+
+    pub(super) fn at(&self, v: f64) -> f64 {
         let share = ((v - self.lo) / (self.hi - self.lo)).clamp(0.0, 1.0);
-        self.left + share * (WIDTH - RIGHT - self.left)
+        self.left + share * (self.right - self.left)
+    }
+
+    fn shows(&self, v: f64) -> bool {
+        (self.lo..=self.hi).contains(&v)
     }
 }
 
@@ -65,7 +85,7 @@ pub(super) fn tick_text(v: f64, all: &[f64]) -> String {
     if (step - step.round()).abs() < 1e-6 { format!("{v:.0}") } else { format!("{v:.1}") }
 }
 
-fn axis(scale: &Scale, bottom: f64, unit: &str) -> Markup {
+pub(super) fn axis(scale: &Scale, bottom: f64, unit: &str) -> Markup {
     let all = ticks(scale.lo, scale.hi, 6.0);
     html! {
         @for v in &all {
@@ -76,20 +96,22 @@ fn axis(scale: &Scale, bottom: f64, unit: &str) -> Markup {
 }
 
 /// A coordinate with one decimal, to keep the page small.
-fn n(v: f64) -> String {
+pub(super) fn n(v: f64) -> String {
     format!("{v:.1}")
 }
 
-fn frame(name: &str, height: f64, body: Markup) -> Markup {
+/// A drawing with its name and, for who cannot see it, what it shows.
+pub(super) fn frame(name: &str, says: &str, height: f64, body: Markup) -> Markup {
     html! {
-        svg role="img" aria-label=(name) viewBox={ "0 0 " (WIDTH) " " (n(height)) } {
+        svg role="img" aria-label={ (name) @if !says.is_empty() { ". " (says) } } viewBox={ "0 0 " (WIDTH) " " (n(height)) } {
             title { (name) }
+            @if !says.is_empty() { desc { (says) } }
             (body)
         }
     }
 }
 
-fn mark(series: usize, x: f64, y: f64) -> Markup {
+pub(super) fn mark(series: usize, x: f64, y: f64) -> Markup {
     let d = format!("M{} {}l5 5l-5 5l-5 -5z", n(x), n(y - 5.0));
     html! {
         @match series {
@@ -105,13 +127,13 @@ fn mark(series: usize, x: f64, y: f64) -> Markup {
 pub fn dots(name: &str, rows: &[(String, Vec<Dot>)], line: Option<(f64, &str)>, unit: &str) -> Markup {
     let lanes = rows.iter().map(|r| r.1.len()).max().unwrap_or(1).max(1) as f64;
     let height = 14.0 + lanes * 12.0;
-    let of_dot = |d: &Dot| [Some(d.value), d.interval.map(|i| i[0]), d.interval.map(|i| i[1])];
-    let values = rows.iter().flat_map(|r| &r.1).flat_map(of_dot).flatten();
-    let scale = Scale::over(values.chain(line.map(|l| l.0)), LABELS);
+    let drawn = rows.iter().flat_map(|r| &r.1);
+    let scale = Scale::around(drawn, &line.map(|l| l.0).into_iter().collect::<Vec<_>>(), LABELS, WIDTH - RIGHT);
     let top = TOP + if line.is_some() { 16.0 } else { 0.0 };
     let bottom = top + rows.len() as f64 * height;
     frame(
         name,
+        "",
         bottom + AXIS,
         html! {
             (axis(&scale, bottom, unit))
@@ -121,18 +143,7 @@ pub fn dots(name: &str, rows: &[(String, Vec<Dot>)], line: Option<(f64, &str)>, 
                 text class="label" x=(LABELS - 12.0) y=(n(y + height / 2.0 + 4.0)) text-anchor="end" { (short(label)) title { (label) } }
                 @for (i, d) in dots.iter().enumerate() {
                     @let y = y + height / 2.0 + (i as f64 - (dots.len() as f64 - 1.0) / 2.0) * 12.0;
-                    g {
-                        title { (d.title) }
-                        @if let Some([lo, hi]) = d.interval {
-                            line class={ "bar s" (d.series) } x1=(n(scale.at(lo))) x2=(n(scale.at(hi))) y1=(n(y)) y2=(n(y)) {}
-                            @for (end, v) in [(lo, scale.at(lo)), (hi, scale.at(hi))] {
-                                @if end.is_finite() {
-                                    line class={ "bar s" (d.series) } x1=(n(v)) x2=(n(v)) y1=(n(y - 3.0)) y2=(n(y + 3.0)) {}
-                                }
-                            }
-                        }
-                        (mark(d.series, scale.at(d.value), y))
-                    }
+                    (dot(d, &scale, y))
                 }
             }
             @if let Some((v, text)) = line {
@@ -143,12 +154,31 @@ pub fn dots(name: &str, rows: &[(String, Vec<Dot>)], line: Option<(f64, &str)>, 
     )
 }
 
+/// A mark with its interval; an end outside the plot has no cap.
+pub(super) fn dot(d: &Dot, scale: &Scale, y: f64) -> Markup {
+    html! {
+        g {
+            title { (d.title) }
+            @if let Some([lo, hi]) = d.interval {
+                line class={ "bar s" (d.series) } x1=(n(scale.at(lo))) x2=(n(scale.at(hi))) y1=(n(y)) y2=(n(y)) {}
+                @for end in [lo, hi] {
+                    @if scale.shows(end) {
+                        @let x = scale.at(end);
+                        line class={ "bar s" (d.series) } x1=(n(x)) x2=(n(x)) y1=(n(y - 3.0)) y2=(n(y + 3.0)) {}
+                    }
+                }
+            }
+            (mark(d.series, scale.at(d.value), y))
+        }
+    }
+}
+
 /// Labels that fit beside the plot; the whole label is the tooltip.
-fn short(label: &str) -> String {
-    if label.chars().count() <= 34 {
+pub(super) fn short(label: &str) -> String {
+    if label.chars().count() <= 31 {
         return label.to_owned();
     }
-    label.chars().take(33).chain(['…']).collect()
+    label.chars().take(30).chain(['…']).collect()
 }
 
 /// A bar per row: the outline is `before`, the filled part `after`.
@@ -158,6 +188,7 @@ pub fn bars(name: &str, rows: &[(String, usize, usize)]) -> Markup {
     let width = WIDTH - RIGHT - LABELS - 90.0;
     frame(
         name,
+        "",
         TOP * 2.0 + rows.len() as f64 * HEIGHT,
         html! {
             @for (k, (label, before, after)) in rows.iter().enumerate() {
@@ -181,7 +212,7 @@ pub fn bars(name: &str, rows: &[(String, usize, usize)]) -> Markup {
 pub fn lines(name: &str, steps: &[String], series: &[(&str, Vec<f64>)]) -> Markup {
     const LEFT: f64 = 52.0;
     const HEIGHT: f64 = 240.0;
-    let scale = Scale::over(series.iter().flat_map(|s| s.1.iter().copied()), 0.0);
+    let scale = Scale::over(series.iter().flat_map(|s| s.1.iter().copied()), 0.0, WIDTH - RIGHT);
     let bottom = TOP + HEIGHT;
     let y = |v: f64| bottom - ((v - scale.lo) / (scale.hi - scale.lo)).clamp(0.0, 1.0) * HEIGHT;
     let last = steps.len().saturating_sub(1).max(1) as f64;
@@ -191,6 +222,7 @@ pub fn lines(name: &str, steps: &[String], series: &[(&str, Vec<f64>)]) -> Marku
     let every = steps.len().div_ceil(12).max(1);
     frame(
         name,
+        "",
         bottom + AXIS,
         html! {
             @for v in &all {
@@ -212,12 +244,12 @@ pub fn lines(name: &str, steps: &[String], series: &[(&str, Vec<f64>)]) -> Marku
     )
 }
 
-/// Legend of the series names in the order of their numbers.
-pub fn legend(names: &[&str]) -> Markup {
+/// Legend of the series names; each has the number of its series.
+pub fn legend(names: &[(usize, &str)]) -> Markup {
     html! {
         p.legend {
-            @for (s, name) in names.iter().enumerate() {
-                span { svg viewBox="0 0 14 14" class="key" aria-hidden="true" { (mark(s, 7.0, 7.0)) } (name) }
+            @for (s, name) in names {
+                span { svg viewBox="0 0 14 14" class="key" aria-hidden="true" { (mark(*s, 7.0, 7.0)) } (name) }
             }
         }
     }

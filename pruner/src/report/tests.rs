@@ -26,6 +26,7 @@ fn sample() -> Report {
         file: "har.keel".into(),
         bytes: 41_216,
         verdict,
+        metrics: None,
         contract: contract.into(),
         budget: vec![
             BudgetLine { name: "macs".into(), limit: Some(500_000), dense: 1_250_000, value: 498_432 },
@@ -47,6 +48,8 @@ fn sample() -> Report {
         seed: 7,
         command: "evenkeel prune har.onnx --data har.npz --contract contract.toml -o har.keel --seed 7".into(),
         notes: vec!["A note.".into()],
+        audit: None,
+        foresight: None,
     }
 }
 
@@ -63,7 +66,7 @@ fn the_page_is_whole_escaped_and_self_contained() {
     ] {
         assert!(page.contains(want), "{want}");
     }
-    assert_eq!(page.matches("<svg role").count(), 4);
+    assert_eq!((page.matches("<svg role").count(), page.matches("<desc>").count()), (5, 2));
     for unwanted in ["<script", "http:", "https:", "url(", "@import", "<b>old", "NaN"] {
         assert!(!page.contains(unwanted), "{unwanted}");
     }
@@ -83,6 +86,17 @@ fn the_json_has_the_keys_that_tools_rely_on() {
     );
     assert!(json["verdict"].is_string() && json["groups"][0]["excess_drop"]["upper"].is_f64());
     assert_eq!(serde_json::from_value::<crate::fair::Verdict>(json).unwrap().groups.len(), r.verdict.groups.len());
+}
+
+#[test]
+fn metrics_come_back_and_may_be_missing() {
+    let mut r = sample();
+    let old = r.json().unwrap();
+    assert!(!old.contains("\"metrics\"") && Report::parse(&old).unwrap().metrics.is_none());
+    r.metrics = Some(crate::fair::panel::sample_panel());
+    let back = Report::parse(&r.json().unwrap()).unwrap();
+    let accuracy = |r: &Report| r.metrics.as_ref().map(|m| m.everybody.small["accuracy"]);
+    assert!(accuracy(&back).is_some() && accuracy(&back) == accuracy(&r));
 }
 
 #[test]

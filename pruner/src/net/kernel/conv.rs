@@ -2,7 +2,7 @@
 //! a time, so that they stay in the cache. Both derivatives are products with the same columns.
 
 use super::gemm::Matrix;
-use super::{Array, Kernel, depthwise};
+use super::{Array, Kernel, depthwise, sums};
 use crate::graph::Window;
 
 /// Output positions per product: wide enough for it to be fast, and its columns fit in a core's cache.
@@ -18,6 +18,7 @@ pub struct Conv {
 }
 
 impl Kernel<3> for Conv {
+    #[inline(always)]
     fn forward(&self, [x, weight, bias]: &[Array; 3]) -> Array {
         let shape = Sizes::new(self, x, weight);
         let mut y = vec![0.0; shape.n * shape.out * shape.positions()];
@@ -30,6 +31,7 @@ impl Kernel<3> for Conv {
         Array::new(y, [shape.n, shape.out, oh, ow])
     }
 
+    #[inline(always)]
     fn backward(&self, [x, weight, _]: &[Array; 3], grad: Array, wanted: [bool; 3]) -> [Option<Array>; 3] {
         let shape = Sizes::new(self, x, weight);
         let mut dx = wanted[0].then(|| vec![0.0; x.data().len()]);
@@ -42,7 +44,7 @@ impl Kernel<3> for Conv {
         let db = wanted[2].then(|| {
             let mut db = vec![0.0; shape.out];
             for (plane, o) in grad.data().chunks(shape.positions()).zip((0..shape.out).cycle()) {
-                db[o] += plane.iter().sum::<f32>();
+                db[o] += sums(plane, |v| [v])[0];
             }
             Array::new(db, [shape.out])
         });
@@ -69,6 +71,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    #[inline(always)]
     fn new(conv: &Conv, x: &Array, weight: &Array) -> Self {
         let [n, c, h, w] = x.dims();
         let [out, inp, _, _] = weight.dims();
@@ -77,25 +80,30 @@ impl Sizes {
     }
 
     /// Output positions per plane.
+    #[inline(always)]
     pub fn positions(&self) -> usize {
         self.output[0] * self.output[1]
     }
 
+    #[inline(always)]
     fn is_depthwise(&self) -> bool {
         self.inp == 1 && self.out == self.groups
     }
 
     /// Numbers in a plane of the input.
+    #[inline(always)]
     pub fn plane(&self) -> usize {
         self.input[1] * self.input[2]
     }
 
     /// Rows of the columns: weights per output channel.
+    #[inline(always)]
     fn fan_in(&self) -> usize {
         self.inp * self.window.taps()
     }
 
     /// Calls `f(row of the columns, its part, part of x)` for every run that a tap reads of one sample's group.
+    #[inline(always)]
     fn runs(&self, mut f: impl FnMut(usize, std::ops::Range<usize>, usize)) {
         let [kh, kw] = self.window.kernel;
         let [oh, ow] = self.output;
@@ -117,11 +125,13 @@ impl Sizes {
 }
 
 /// Samples per product, and so the blocks of samples.
+#[inline(always)]
 fn blocks(s: &Sizes) -> impl Iterator<Item = (usize, usize)> + use<> {
     let (n, size) = (s.n, (POSITIONS / s.positions().max(1)).clamp(1, s.n.max(1)));
     (0..n).step_by(size).map(move |b| (b, size.min(n - b)))
 }
 
+#[inline(always)]
 fn forward(s: &Sizes, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     let (p, rows) = (s.positions(), s.out / s.groups);
     for g in 0..s.groups {
@@ -141,6 +151,7 @@ fn forward(s: &Sizes, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn backward(
     s: &Sizes,
     x: &[f32],
@@ -155,6 +166,7 @@ fn backward(
         let of_group = g * rows * s.fan_in()..(g + 1) * rows * s.fan_in();
         let w = Matrix::of(&weight[of_group.clone()], s.fan_in());
         let (mut columns, mut dy) = (Matrix::zeros(0, 0), Matrix::zeros(0, 0));
+        let mut turned = vec![0.0; s.fan_in() * rows];
         for (first, count) in blocks(s) {
             dy.resize(rows, count * p);
             for (o, row) in dy.data_mut().chunks_mut(count * p).enumerate() {
@@ -163,10 +175,11 @@ fn backward(
                     part.copy_from_slice(&grad[from..from + p]);
                 }
             }
-            if let Some(dw) = dw.as_deref_mut() {
+            if dw.is_some() {
                 fill_columns(s, x, g, first, count, &mut columns);
-                let part = dy.times_transposed(&columns);
-                dw[of_group.clone()].iter_mut().zip(part.data()).for_each(|(a, b)| *a += b);
+                // The transposed gradient, because the long factor comes first: its product is the faster one.
+                let part = columns.times_transposed(&dy);
+                turned.iter_mut().zip(part.data()).for_each(|(a, b)| *a += b);
             }
             if let Some(dx) = dx.as_deref_mut() {
                 let back = w.transposed_times(&dy);
@@ -176,10 +189,16 @@ fn backward(
                 }
             }
         }
+        if let Some(dw) = dw.as_deref_mut() {
+            for (o, row) in dw[of_group].chunks_mut(s.fan_in()).enumerate() {
+                row.iter_mut().zip(turned[o..].iter().step_by(rows)).for_each(|(d, t)| *d = *t);
+            }
+        }
     }
 }
 
 /// What each tap reads at each output position, `[fan_in, count · positions]`, zero in the padding.
+#[inline(always)]
 fn fill_columns(s: &Sizes, x: &[f32], group: usize, first: usize, count: usize, columns: &mut Matrix) {
     let (p, stride) = (s.positions(), s.window.stride[1]);
     // The padding is never written to, so it stays zero from block to block.
@@ -201,6 +220,7 @@ fn fill_columns(s: &Sizes, x: &[f32], group: usize, first: usize, count: usize, 
 }
 
 /// Adds columns of one sample, rows `width` apart, back to where they were read.
+#[inline(always)]
 fn add_columns(s: &Sizes, columns: &[f32], width: usize, dx: &mut [f32]) {
     let stride = s.window.stride[1];
     s.runs(|row, part, to| {

@@ -1,8 +1,9 @@
 //! Depthwise convolution: each tap adds a multiple of a row to a row.
 
-use super::conv::Sizes;
+use super::{conv::Sizes, sums2};
 
 /// `y` of `x`.
+#[inline(always)]
 pub fn forward(s: &Sizes, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     let stride = s.window.stride[1];
     for (plane, (x, y)) in x.chunks(s.plane()).zip(y.chunks_mut(s.positions())).enumerate() {
@@ -21,6 +22,7 @@ pub fn forward(s: &Sizes, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]
 }
 
 /// Adds to the gradients of `x` and of the weight.
+#[inline(always)]
 pub fn backward(
     s: &Sizes,
     x: &[f32],
@@ -36,7 +38,7 @@ pub fn backward(
             taps(s, c, |tap, to, from| {
                 let grad = &grad[to];
                 dw[tap] += if stride == 1 {
-                    dot(grad, &x[from..from + grad.len()])
+                    sums2(grad, &x[from..from + grad.len()], |g, x| [g * x])[0]
                 } else {
                     grad.iter().zip(x[from..].iter().step_by(stride)).map(|(g, x)| g * x).sum()
                 };
@@ -57,6 +59,7 @@ pub fn backward(
 }
 
 /// Calls `f(index of the weight, part of y, first of x)` for every run that a tap of channel `c` reads.
+#[inline(always)]
 fn taps(s: &Sizes, c: usize, mut f: impl FnMut(usize, std::ops::Range<usize>, usize)) {
     let [kh, kw] = s.window.kernel;
     let [oh, ow] = s.output;
@@ -70,15 +73,4 @@ fn taps(s: &Sizes, c: usize, mut f: impl FnMut(usize, std::ops::Range<usize>, us
             }
         }
     }
-}
-
-/// A sum of products in eight parts, which compilers vectorise.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; 8];
-    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a8.zip(b8) {
-        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(s, (a, b))| *s += a * b);
-    }
-    sums.iter().sum::<f32>() + rest
 }

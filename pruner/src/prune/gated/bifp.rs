@@ -8,7 +8,8 @@
 //! is 1. `γ = 1`. `F` is the convex surrogate of parity.
 //!
 //! Scores begin as magnitudes scaled to a maximum of 1 per class. The derivatives differ by orders of magnitude between
-//! networks, so `β` is 0.1 over the largest of them.
+//! networks, so `β` is 0.1 over the largest of them. Both steps are made on each batch. Terms of a sum, such as
+//! distillation, act in the recovery, as they do for every other way to score.
 
 use super::{Learning, scores};
 use crate::data::batch::epoch_batches;
@@ -37,7 +38,7 @@ pub fn joint(how: &Learning, rng: &mut ChaCha8Rng, stop: &Stop) -> Result<(Graph
     let mut m: Vec<Vec<f32>> = unit(&magnitude(how.graph, how.coupling).groups[0]);
     let mut net = Net::new(how.graph, &how.device.clone().autodiff());
     let mut optimiser = AdamWConfig::new().with_weight_decay(1e-4).init();
-    let mut parity = Surrogate { groups: how.train.groups };
+    let mut parity = Surrogate::new(how.train.groups);
     let mut mask = how.mask(&m)?;
     let mut batches = Vec::new();
     for step in 0..how.steps {

@@ -4,9 +4,10 @@
 //! cross-entropy plus ten times the information that the last layer's input holds of the group, which a linear head
 //! estimates: `I ≥ H(S) - CE(head)`, with `H` fixed. So the gates descend `CE - 10 · CE(head)` while the head descends
 //! `CE(head)`. The groups are those of the contract's first entry. `τ = 1` throughout: the budget, not a falling
-//! temperature, says how many gates stay open.
+//! temperature, says how many gates stay open. Derivatives are scaled so that the largest step of a gate is 0.2, in place
+//! of Adam.
 
-use super::{Learning, last_layer, scores};
+use super::{Learning, scores};
 use crate::data::batch::epoch_batches;
 use crate::error::{Error, Result};
 use crate::net::Net;
@@ -32,11 +33,13 @@ pub fn learn(how: &Learning, rng: &mut ChaCha8Rng, stop: &Stop) -> Result<Scores
     let net = Net::new(how.graph, &device);
     let groups = how.train.groups;
     let of_entry = groups.of_entry(0);
-    let label = |row: usize| {
-        let own = groups.of_row[row].first().map_or(0, |&g| g as usize);
-        of_entry.iter().position(|&g| g == own).unwrap_or(0)
+    // A row of no group tells the head nothing.
+    let label = |row: usize| -> Option<usize> {
+        let own = *groups.of_row[row].first()? as usize;
+        of_entry.iter().position(|&g| g == own)
     };
-    let watch: Vec<usize> = last_layer(how.graph).map(|id| how.graph.nodes[id].inputs[0]).into_iter().collect();
+    let last = how.graph.last_layer();
+    let watch: Vec<usize> = last.map(|id| how.graph.nodes[id].inputs[0]).into_iter().collect();
     let width = watch.first().map_or(1, |&id| how.graph.nodes[id].shape.len());
     let mut head: Tensor<2> = Tensor::zeros([width, of_entry.len().max(1)], &device);
     let mut g: Vec<Vec<f64>> = how.coupling.classes.iter().map(|c| vec![0.0; c.channels]).collect();
@@ -54,10 +57,19 @@ pub fn learn(how: &Learning, rng: &mut ChaCha8Rng, stop: &Stop) -> Result<Scores
         let (logits, seen) = net.forward_hooked(net.input(how.train.set.gather(&rows)), &gates, &watch);
         let weight = vec![1.0 / rows.len() as f32; rows.len()];
         let y: Vec<usize> = rows.iter().map(|&r| how.train.set.y[r]).collect();
-        let s: Vec<usize> = rows.iter().map(|&r| label(r)).collect();
+        let s: Vec<Option<usize>> = rows.iter().map(|&r| label(r)).collect();
+        let known = s.iter().flatten().count().max(1) as f32;
+        let of_known: Vec<f32> = s.iter().map(|s| f32::from(u8::from(s.is_some())) / known).collect();
+        let s: Vec<usize> = s.into_iter().map(|s| s.unwrap_or(0)).collect();
         let task = cross_entropy(logits, &y, &weight);
         let h = head.clone().require_grad();
-        let guess = seen.into_iter().next().map(|f| cross_entropy(f.flatten::<2>(1, 3).matmul(h.clone()), &s, &weight));
+        // The last layer reads its input through a gate of its own, and so does the head.
+        let read = |f: Tensor<4>| match gates.iter().find(|(id, _)| Some(*id) == last) {
+            Some((_, gate)) => f * gate.clone(),
+            None => f,
+        };
+        let guess =
+            seen.into_iter().next().map(|f| cross_entropy(read(f).flatten::<2>(1, 3).matmul(h.clone()), &s, &of_known));
         let total = match &guess {
             Some(guess) => task - guess.clone() * INFORMATION,
             None => task,

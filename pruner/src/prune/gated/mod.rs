@@ -10,7 +10,7 @@ use super::score::Scores;
 use super::select::{Candidates, Frame, Limits, Rules, select};
 use crate::couple::Coupling;
 use crate::error::Result;
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, NodeId};
 use crate::net::{Split, floats};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
@@ -128,7 +128,5 @@ fn scores(gates: &[Vec<f32>]) -> Scores {
     Scores { groups: vec![gates.iter().map(|g| g.iter().map(|v| f64::from(*v)).collect()).collect()] }
 }
 
-/// The layer whose output is the network's logits: the last with weights.
-pub fn last_layer(graph: &Graph) -> Option<NodeId> {
-    graph.nodes.iter().rposition(|n| matches!(n.op, Op::Conv(_) | Op::Linear(_)))
-}
+#[cfg(test)]
+mod tests;

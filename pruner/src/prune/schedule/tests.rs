@@ -131,3 +131,28 @@ fn blocks_stay_zero_through_training() {
     }
     assert_eq!(go(patterns[0], "default").graph, go(patterns[0], "default").graph);
 }
+
+/// Methods that learn masks, that train before pruning, or the last layer at the end train for as many steps as others.
+#[test]
+fn all_methods_train_for_as_many_steps() {
+    for part in &crate::prune::recipe::PARTS {
+        let o = Options { method: part.name.parse().unwrap(), tune: 60, recover: 900, ..options() };
+        let (before, recover, last) = shares(&o);
+        let learnt = if learns(&o) { o.tune } else { 0 };
+        assert_eq!(before + recover + last + learnt, 900, "{}", part.name);
+        assert_eq!((before > 0, last > 0), (o.method.when == When::Before, o.method.last_layer), "{}", part.name);
+    }
+}
+
+/// A part that would do nothing in a network is refused.
+#[test]
+fn parts_without_anything_to_act_on_are_refused() {
+    let mlp = fold_batch_norm(zoo::build("mlp", &[8], 2, 1).unwrap());
+    let e = fits(&mlp, &"at+kd".parse().unwrap()).unwrap_err().to_string();
+    assert!(e.contains("`at`") && e.contains("sp or pkt"), "{e}");
+    assert!(fits(&mlp, &"sp+pkt+last-layer".parse().unwrap()).is_ok());
+    let mut b = crate::graph::samples::Builder::new(1, crate::graph::Shape::vector(4));
+    let (x, y) = (b.linear(0, 2), b.linear(0, 2));
+    let sum = b.add(x, y);
+    assert!(fits(&b.finish(sum), &"last-layer".parse().unwrap()).is_err());
+}

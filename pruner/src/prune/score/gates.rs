@@ -4,11 +4,14 @@
 //! read it (Molchanov et al. 2019). With a gate of its own for every row of a batch, one backward pass gives the
 //! derivative of every row's loss, so scores of any number of groups cost no more than those of one. Only the
 //! readers' side is summed: the producers' side has the same derivative and would count twice. The graph must be
-//! folded, so that normalisation does not hide the gradient.
+//! folded, so that normalisation does not hide the gradient. The loss is that of the training: rows weigh as the metric
+//! or the performance-weighted loss says.
 
-use super::{Scores, Scoring};
+use super::{Scores, Scoring, batches_per_group};
 use crate::couple::widths;
+use crate::data::GroupSet;
 use crate::data::batch::group_batches;
+use crate::data::groups::Group;
 use crate::error::Result;
 use crate::graph::{NodeId, Op};
 use crate::net::Net;
@@ -18,11 +21,7 @@ use burn::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 
 /// Rows whose gradient counts as one in a squared mean.
-const CHUNK: usize = 16;
-/// Chunks of each group at least and at most; between them, [`BUDGET`] is shared out.
-const CHUNKS: (usize, usize) = (5, 48);
-/// Chunks over all groups.
-const BUDGET: usize = 120;
+pub(super) const CHUNK: usize = super::BATCH;
 /// Rows per backward pass.
 const BATCH: usize = 4 * CHUNK;
 /// Weight decay whose share of the gradient [`Gates::undecayed`] takes out (Good et al. 2022).
@@ -34,30 +33,42 @@ pub struct Gates {
     sizes: Vec<usize>,
     /// Per group, per chunk of [`CHUNK`] rows, per row: the derivative of every channel, class after class.
     groups: Vec<Vec<Vec<Vec<f64>>>>,
-    /// Per group, its share of the rows.
-    share: Vec<f64>,
+    /// Per group, the number of its rows.
+    rows: Vec<usize>,
 }
 
 impl Gates {
-    /// Takes rows of every group and differentiates.
+    /// Differentiates rows of everybody as one group, for scores that know of no others.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn collect(s: &Scoring, rng: &mut ChaCha8Rng) -> Result<Self> {
-        let groups = &s.train.groups.groups;
-        let chunks = (BUDGET / groups.len().max(1)).clamp(CHUNKS.0, CHUNKS.1);
+    pub fn of_all(s: &Scoring, rng: &mut ChaCha8Rng) -> Result<Self> {
+        let n = s.train.set.len();
+        let all = Group { name: "all".to_owned(), rows: (0..n).collect() };
+        Gates::collect(s, &GroupSet { groups: vec![all], of_row: vec![vec![0]; n] }, rng)
+    }
+
+    /// Differentiates as many rows of each group of the contract. Their number in all does not grow with the groups.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn of_groups(s: &Scoring, rng: &mut ChaCha8Rng) -> Result<Self> {
+        Gates::collect(s, s.train.groups, rng)
+    }
+
+    fn collect(s: &Scoring, groups: &GroupSet, rng: &mut ChaCha8Rng) -> Result<Self> {
+        let chunks = batches_per_group(groups.groups.len());
         let net = Net::new(s.graph, &s.device.clone().autodiff());
-        let sizes = widths(s.coupling);
-        let mut out = Gates { sizes, groups: Vec::new(), share: Vec::new() };
-        for (g, group) in groups.iter().enumerate() {
-            let rows: Vec<Vec<usize>> = group_batches(s.train.groups, g, CHUNK, chunks, rng);
+        let mut out = Gates { sizes: widths(s.coupling), groups: Vec::new(), rows: Vec::new() };
+        for (g, group) in groups.groups.iter().enumerate() {
+            let rows: Vec<Vec<usize>> = group_batches(groups, g, CHUNK, chunks, rng);
             let mut of_group = Vec::with_capacity(rows.len());
             for batch in rows.concat().chunks(BATCH) {
                 let t = out.rows(s, &net, batch)?;
                 of_group.extend(t.chunks(CHUNK).map(<[_]>::to_vec));
             }
             out.groups.push(of_group);
-            out.share.push(group.rows.len() as f64 / s.train.set.len().max(1) as f64);
+            out.rows.push(group.rows.len());
         }
         Ok(out)
     }
@@ -71,18 +82,18 @@ impl Gates {
             readers.iter().map(|&(id, c)| (id, Tensor::ones([n, c, 1, 1], &x.device()).require_grad())).collect();
         let logits = net.forward_hooked(x, &gates, &[]).0;
         let k = logits.dims()[1];
-        let target = match s.pw {
-            Some(pw) => {
-                let mut t = pw.targets(rows);
-                t.chunks_mut(k).zip(rows).for_each(|(t, &r)| t.iter_mut().for_each(|v| *v *= pw.weight[r]));
-                t
-            }
+        let mut target = match s.pw {
+            Some(pw) => pw.targets(rows),
             None => {
                 let mut t = vec![0.0; n * k];
                 rows.iter().enumerate().for_each(|(i, &r)| t[i * k + set.y[r]] = 1.0);
                 t
             }
         };
+        for (t, &r) in target.chunks_mut(k).zip(rows) {
+            let weight = s.row_weight[r] * s.pw.map_or(1.0, |pw| pw.weight[r]);
+            t.iter_mut().for_each(|v| *v *= weight);
+        }
         let grads = soft_cross_entropy(logits, target).backward();
         Ok(derivatives(s.coupling, &self.sizes, &gates, &grads, n)?.into_iter().map(|row| row.concat()).collect())
     }
@@ -131,19 +142,20 @@ impl Gates {
 
     /// Everybody: groups weighed by their rows.
     fn pooled(&self, groups: Vec<Vec<f64>>) -> Vec<f64> {
+        let all = self.rows.iter().sum::<usize>().max(1) as f64;
         let mut out = vec![0.0; self.sizes.iter().sum()];
-        for (group, share) in groups.iter().zip(&self.share) {
-            out.iter_mut().zip(group).for_each(|(o, v)| *o += v * share);
+        for (group, &rows) in groups.iter().zip(&self.rows) {
+            out.iter_mut().zip(group).for_each(|(o, v)| *o += v * rows as f64 / all);
         }
         out
     }
 
-    /// Importance of a channel to everybody (Molchanov et al. 2019).
+    /// `E[(mean t of a batch)²]` (Molchanov et al. 2019), groups weighed by their rows.
     pub fn pooled_taylor(&self) -> Scores {
         self.scores(vec![scaled(self.pooled(self.squared_means()))])
     }
 
-    /// The same with the derivative of every row squared by itself (Theis et al. 2018).
+    /// `E[t²]` with the derivative of every row squared by itself (Theis et al. 2018), groups weighed by their rows.
     pub fn pooled_fisher(&self) -> Scores {
         self.scores(vec![scaled(self.pooled(self.fisher()))])
     }
@@ -153,7 +165,9 @@ impl Gates {
         self.scores(self.squared_means().into_iter().map(scaled).collect())
     }
 
-    /// Importance to each group as it is, for methods that compare groups by their shares.
+    /// Importance to each group as it is (FairGRAPE, Lin et al. 2022: `I[w, g] = Σ_batches (w dL_g/dw)²`, of the gates),
+    /// for methods that compare groups by their shares. The published code lets gradients of one group leak into the next
+    /// and updates weights while it scores; here each row has its own gradient on fixed weights.
     pub fn raw_by_group(&self) -> Scores {
         self.scores(self.squared_means())
     }
@@ -161,21 +175,23 @@ impl Gates {
     /// `|-Σ w g + wd Σ w²|` over the weights that read a channel (undecayed pruning, Good et al. 2022): the gradient
     /// less its share that holds weight decay in balance.
     pub fn undecayed(&self, s: &Scoring) -> Scores {
-        let mut mean = vec![0.0; self.sizes.iter().sum()];
-        for (chunks, share) in self.groups.iter().zip(&self.share) {
-            let n = chunks.iter().map(Vec::len).sum::<usize>().max(1) as f64;
-            for row in chunks.iter().flatten() {
-                mean.iter_mut().zip(row).for_each(|(m, t)| *m += share * t / n);
+        let means = self.per_group(|chunk, out| {
+            for row in chunk {
+                out.iter_mut().zip(row).for_each(|(out, t)| *out += t);
             }
-        }
+            chunk.len() as f64
+        });
         let norms = reader_norms(s, &self.sizes);
-        self.scores(vec![scaled(mean.iter().zip(norms).map(|(t, w2)| (-t + DECAY * w2).abs()).collect())])
+        let score = self.pooled(means).iter().zip(norms).map(|(t, w2)| (-t + DECAY * w2).abs()).collect();
+        self.scores(vec![scaled(score)])
     }
 
-    /// `½ (h_worse - β h_better)` with `h` the Fisher of the gates (FairPrune, Wu et al. 2022, on whole channels, all
-    /// rows in the Fisher): channels that matter to those who fare better and not to those who fare worse go first.
-    /// Groups that the dense network serves worse than everybody are on one side, the others on the other. Scores may be
-    /// negative.
+    /// `½ (h_worse - β h_better)` with `h` the Fisher of the gates (FairPrune, Wu et al. 2022, on whole channels):
+    /// channels that matter to those who fare better and not to those who fare worse go first. Groups that the dense
+    /// network serves worse than everybody are on one side, the others on the other, each side the mean of its groups.
+    /// Scores may be negative. Where no group fares worse, `h` of everybody is the score.
+    ///
+    /// The published structured code keeps the last sample's squared gradient only; here every row is in the mean.
     pub fn fair_prune(&self, s: &Scoring) -> Scores {
         let right = |rows: &[usize]| {
             rows.iter().filter(|&&r| s.dense[r] == s.train.set.y[r]).count() as f64 / rows.len().max(1) as f64
@@ -188,7 +204,9 @@ impl Gates {
             *count += 1.0;
         }
         let [(worse, a), (better, b)] = &sides;
-        let (a, b) = (f64::max(*a, 1.0), f64::max(*b, 1.0));
+        if *a == 0.0 || *b == 0.0 {
+            return self.pooled_fisher();
+        }
         self.scores(vec![worse.iter().zip(better).map(|(w, o)| 0.5 * (w / a - BETA * o / b)).collect()])
     }
 }

@@ -23,10 +23,15 @@ use rand_chacha::rand_core::SeedableRng;
 
 /// Rows per gradient.
 const BATCH: usize = 16;
-/// Gradients per group, at least and at most; between them, [`BUDGET`] is shared out.
-const BATCHES: (usize, usize) = (6, 48);
 /// Gradients over all groups.
 const BUDGET: usize = 120;
+/// Gradients of each group at least.
+const FEWEST: usize = 5;
+
+/// Gradients of each of so many groups: twenty-four groups cost what one costs.
+fn batches_per_group(groups: usize) -> usize {
+    (BUDGET / groups.max(1)).max(FEWEST)
+}
 
 /// Importance per group of people, class and channel (or matrix and tile, see [`super::blocks`]).
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +81,8 @@ pub struct Scoring<'a> {
     pub train: Split<'a>,
     /// Class of each row according to the dense network.
     pub dense: &'a [usize],
+    /// Importance of each row.
+    pub row_weight: &'a [f32],
     /// Weights and targets of the rows, where the method has some of its own.
     pub pw: Option<&'a PwLoss>,
     /// Where to compute.
@@ -93,12 +100,12 @@ impl Scoring<'_> {
             Scorer::Magnitude => Ok(magnitude(self.graph, self.coupling)),
             Scorer::Fpgm => Ok(weights::fpgm(self.graph, self.coupling)),
             Scorer::BnScale => weights::bn_scale(self),
-            Scorer::Taylor => Ok(gates::Gates::collect(self, rng)?.pooled_taylor()),
-            Scorer::Fisher => Ok(gates::Gates::collect(self, rng)?.pooled_fisher()),
-            Scorer::Undecayed => Ok(gates::Gates::collect(self, rng)?.undecayed(self)),
-            Scorer::WorstGroup => Ok(gates::Gates::collect(self, rng)?.by_group()),
-            Scorer::FairGrape => Ok(gates::Gates::collect(self, rng)?.raw_by_group()),
-            Scorer::FairPrune => Ok(gates::Gates::collect(self, rng)?.fair_prune(self)),
+            Scorer::Taylor => Ok(gates::Gates::of_all(self, rng)?.pooled_taylor()),
+            Scorer::Fisher => Ok(gates::Gates::of_all(self, rng)?.pooled_fisher()),
+            Scorer::Undecayed => Ok(gates::Gates::of_all(self, rng)?.undecayed(self)),
+            Scorer::WorstGroup => Ok(gates::Gates::of_groups(self, rng)?.by_group()),
+            Scorer::FairGrape => Ok(gates::Gates::of_groups(self, rng)?.raw_by_group()),
+            Scorer::FairPrune => Ok(gates::Gates::of_groups(self, rng)?.fair_prune(self)),
             Scorer::Snnl => snnl::snnl(self, rng),
             // These two train, so the schedule runs them itself.
             Scorer::Bifp | Scorer::Ffw => Err(Error::new("masks and gates are learnt, not scored")),
@@ -118,7 +125,7 @@ pub(super) fn by_group(
 ) -> Result<Scores> {
     let Split { set, groups } = train;
     let net = Net::new(graph, &device.clone().autodiff());
-    let batches = (BUDGET / groups.groups.len().max(1)).clamp(BATCHES.0, BATCHES.1);
+    let batches = batches_per_group(groups.groups.len());
     let zeros = || -> Vec<Vec<f64>> { sizes.iter().map(|&n| vec![0.0; n]).collect() };
     let mut out = Vec::with_capacity(groups.groups.len());
     for g in 0..groups.groups.len() {
@@ -173,5 +180,7 @@ pub fn gradient_norms(graph: &Graph, rows: Split, device: &Device, seed: u64, st
 
 pub use weights::magnitude;
 
+#[cfg(test)]
+mod planted;
 #[cfg(test)]
 mod tests;

@@ -3,26 +3,15 @@
 use super::*;
 use crate::couple::{couple, widths};
 use crate::data::GroupSet;
-use crate::data::groups::Group;
 use crate::graph::eval::eval_output;
 use crate::graph::samples::{Builder, input};
 use crate::graph::{Activation, Axis, Linear, Node, Op, Shape};
 use crate::net::{Set, device};
 use crate::prune::select::{Candidates, Frame, Limits, Policy, Rules, select};
-
-/// Groups of these sizes, one behind the other.
-fn groups(sizes: &[usize]) -> GroupSet {
-    let mut set = GroupSet { groups: vec![], of_row: vec![] };
-    for (i, size) in sizes.iter().enumerate() {
-        let first = set.of_row.len();
-        set.groups.push(Group { name: format!("g={i}"), rows: (first..first + size).collect() });
-        set.of_row.resize(first + size, vec![i as u32]);
-    }
-    set
-}
+use crate::prune::terms::testing::groups;
 
 /// Mean cross-entropy.
-fn loss(graph: &Graph, x: &[f32], y: &[usize]) -> f64 {
+pub(super) fn loss(graph: &Graph, x: &[f32], y: &[usize]) -> f64 {
     let rows = x.chunks(graph.input_shape().len()).zip(y);
     let of = |(row, &y): (&[f32], &usize)| {
         let out = eval_output(graph, row);
@@ -33,7 +22,7 @@ fn loss(graph: &Graph, x: &[f32], y: &[usize]) -> f64 {
 }
 
 /// The graph with what its consumers read of one channel scaled: the definition of a gate.
-fn gated(graph: &Graph, coupling: &Coupling, class: usize, channel: usize, factor: f32) -> Graph {
+pub(super) fn gated(graph: &Graph, coupling: &Coupling, class: usize, channel: usize, factor: f32) -> Graph {
     let mut graph = graph.clone();
     for consumer in &coupling.classes[class].consumers {
         let (weight, fan_in, taps) = match &mut graph.nodes[consumer.node].op {
@@ -54,7 +43,7 @@ fn gated(graph: &Graph, coupling: &Coupling, class: usize, channel: usize, facto
 }
 
 /// Convolutions, a residual sum, and a head behind a Flatten.
-fn network() -> Graph {
+pub(super) fn network() -> Graph {
     let mut b = Builder::new(5, Shape::new(2, 3, 4));
     let stem = b.conv(0, 4, [3, 3], 1, 1);
     let stem = b.clip(stem, 6.0);
@@ -67,20 +56,26 @@ fn network() -> Graph {
 }
 
 /// As many rows as a batch has, so that every batch is all of them.
-fn rows(graph: &Graph) -> Set {
+pub(super) fn rows(graph: &Graph) -> Set {
     let x: Vec<f32> = (0..BATCH as u64).flat_map(|i| input(graph, i)).map(|v| 0.3 * v).collect();
     Set::for_test(x, (0..BATCH).map(|i| i % 3).collect(), graph.input_shape().len())
 }
 
-fn scores(graph: &Graph, coupling: &Coupling, set: &Set, groups: &GroupSet) -> Scores {
+pub(super) fn scored(scorer: Scorer, graph: &Graph, coupling: &Coupling, set: &Set, groups: &GroupSet) -> Scores {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let device = device("cpu").unwrap();
-    let scoring = Scoring { graph, coupling, train: Split { set, groups }, dense: &set.y, pw: None, device: &device };
-    scoring.scores(Scorer::WorstGroup, &mut rng).unwrap()
+    let row_weight = vec![1.0; set.len()];
+    let (train, dense) = (Split { set, groups }, &set.y[..]);
+    let scoring = Scoring { graph, coupling, train, dense, row_weight: &row_weight, pw: None, device: &device };
+    scoring.scores(scorer, &mut rng).unwrap()
+}
+
+fn scores(graph: &Graph, coupling: &Coupling, set: &Set, groups: &GroupSet) -> Scores {
+    scored(Scorer::WorstGroup, graph, coupling, set, groups)
 }
 
 /// A gate by squeeze and excitation, the two halves of its result, and a concatenation of one with what a layer makes.
-fn branched() -> Graph {
+pub(super) fn branched() -> Graph {
     let mut b = Builder::new(6, Shape::new(2, 3, 4));
     let x = b.conv(0, 6, [3, 3], 1, 1);
     let pool = b.push(Op::GlobalAvgPool, &[x]);

@@ -3,8 +3,8 @@
 use super::{Scores, Scoring};
 use crate::couple::{Class, Coupling};
 use crate::error::Result;
-use crate::graph::{Graph, Op};
-use crate::prune::norm::with_norm;
+use crate::graph::{Graph, NodeId, Op};
+use crate::prune::norm::moments;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -58,29 +58,30 @@ fn filters(graph: &Graph, class: &Class, mut each: impl FnMut(&[&[f32]])) {
     }
 }
 
-/// `|γ|` of the batch normalisation behind the producers (network slimming, Liu et al. 2017), scaled to mean 1 in each
-/// layer so that layers compare. Networks arrive folded, so the normalisation is measured on training rows again.
+/// `|γ|` of the batch normalisation behind the layers that make a channel (network slimming, Liu et al. 2017), scaled to
+/// mean 1 in each layer, and the mean over the layers, so that classes compare.
+///
+/// Networks arrive folded. The scale of a normalisation is the standard deviation of its output, so that is measured on
+/// training rows; of fully connected layers too, which have none.
 ///
 /// # Errors
 /// When the device fails.
 pub fn bn_scale(s: &Scoring) -> Result<Scores> {
-    let normed = with_norm(s.graph, s.train.set, s.device)?;
-    let gamma = |name: &str| {
-        let conv = normed.nodes.iter().position(|n| n.name == name)?;
-        normed.nodes.iter().find_map(|n| match &n.op {
-            Op::BatchNorm(b) if n.inputs == [conv] => Some(b.gamma.as_slice()),
-            _ => None,
-        })
-    };
-    let classes = s.coupling.classes.iter().map(|class| {
-        let mut score = vec![0.0; class.channels];
+    let is_layer = |&id: &NodeId| matches!(s.graph.nodes[id].op, Op::Conv(_) | Op::Linear(_));
+    let layers: Vec<NodeId> = (0..s.graph.nodes.len()).filter(is_layer).collect();
+    let moments = moments(s.graph, &layers, s.train.set, s.device)?;
+    let of_class = |class: &Class| {
+        let (mut score, mut members) = (vec![0.0; class.channels], 0.0);
         for member in class.producers.iter().chain(&class.through) {
-            let Some(gamma) = gamma(&s.graph.nodes[member.node].name) else { continue };
-            let own: Vec<f64> = gamma[member.offset..].chunks(member.span).map(|g| f64::from(g[0].abs())).collect();
+            let Some(at) = layers.iter().position(|id| *id == member.node) else { continue };
+            let own = moments[at].1[member.offset..].chunks(member.span).take(class.channels);
+            let own: Vec<f64> = own.map(|var| (var.iter().sum::<f64>() / var.len() as f64).sqrt()).collect();
             let mean = own.iter().sum::<f64>() / own.len().max(1) as f64;
             score.iter_mut().zip(own).for_each(|(s, g)| *s += g / mean.max(1e-12));
+            members += 1.0;
         }
+        score.iter_mut().for_each(|s| *s /= f64::max(members, 1.0));
         score
-    });
-    Ok(Scores { groups: vec![classes.collect()] })
+    };
+    Ok(Scores { groups: vec![s.coupling.classes.iter().map(of_class).collect()] })
 }

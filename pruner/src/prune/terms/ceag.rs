@@ -1,14 +1,22 @@
 //! The contract as a constraint of the fine-tuning: one multiplier per group (CEAG, Hashemizadeh et al. 2024).
 //!
-//! Excess drop of group g: `psi_g = (dense_g - now_g) - (dense - now)`. `now` comes from rings of the last
-//! outcomes; the overall ring takes every row, so it is the population's mean. (The published code averages
-//! over groups of equal weight there, which is off where groups differ in size.) A multiplier rises while
-//! `psi_g` is over the bound and falls while it is under: `lambda_g = max(0, lambda_g + rate * (psi_g - bound))`.
-//! The penalty `sum_g lambda_g * (CE_g - CE)` is a weight per row on the cross-entropy.
+//! Excess drop of group g: `psi_g = (dense_g - now_g) - (dense - now)`. A multiplier rises while `psi_g` is over the bound
+//! and falls while it is under: `λ_g = max(0, λ_g + rate · (psi_g - bound))`, in batches that hold the group. The penalty
+//! `Σ_g λ_g (CE_g - CE)` over the groups of a batch is a weight per row on the cross-entropy, and `1 / (1 + Σ λ)` on the
+//! whole loss keeps the step bounded. The dense model's losses and the bound are constants and drop out of the gradient.
+//!
+//! What differs from the published code:
+//! - It takes the mean over groups of equal weight for `now`, against a population mean for `dense`: off where groups
+//!   differ in size. Here both are of the population.
+//! - It compares the dense accuracy of a whole group with a ring of the last outcomes, which adds the luck of the draw
+//!   of a few rows. Here the ring holds differences on the same row, `dense - now`.
+//! - A small group's ring reaches further back than everybody's, so that everything that the network learns (or loses)
+//!   meanwhile would look like an excess. Here everybody's drop is that of the same batches.
+//! - Rings are emptied when a fine-tuning begins, for they speak of a network with more channels. Multipliers stay.
 
 use crate::contract::Metric;
 use crate::data::GroupSet;
-use crate::fair::metrics::{hit, sign, value};
+use crate::fair::metrics::{hit, sign};
 use crate::net::term::{Batch, Term, Weights};
 use std::collections::VecDeque;
 
@@ -23,33 +31,42 @@ const CAP: f32 = 5.0;
 
 /// Multipliers and the running excess drop of every group.
 #[derive(Clone, Debug)]
-pub struct Constraint {
+pub struct Constraint<'a> {
     metric: Metric,
     bound: f32,
-    /// Per row, its groups.
-    of_row: Vec<Vec<u32>>,
-    /// Metric of the dense model per group, the population last.
-    dense: Vec<f32>,
-    /// Per group (the population last) and stratum, the last outcomes.
-    rings: Vec<Vec<VecDeque<f32>>>,
+    groups: &'a GroupSet,
+    /// What the dense model predicts of each row.
+    dense: &'a [usize],
+    /// Importance of each row, so that a group's loss is that of the contract's metric.
+    weight: &'a [f32],
+    /// Per group and stratum, the last drops and the batch that each is of.
+    rings: Vec<Vec<VecDeque<(f32, usize)>>>,
+    /// Sum and number of the drops of all rows before each batch, per stratum.
+    before: Vec<Vec<(f64, f64)>>,
     lambda: Vec<f32>,
 }
 
-impl Constraint {
-    /// A constraint on the rows of the training split, of which the dense model predicts `dense`.
-    pub fn new(metric: Metric, bound: f64, groups: &GroupSet, y: &[usize], dense: &[usize], classes: usize) -> Self {
-        let all: Vec<usize> = (0..y.len()).collect();
-        let of = |rows: &[usize]| (sign(metric) * value(metric, y, dense, rows).unwrap_or(0.0)) as f32;
-        let mut of_dense: Vec<f32> = groups.groups.iter().map(|g| of(&g.rows)).collect();
-        of_dense.push(of(&all));
+impl<'a> Constraint<'a> {
+    /// A constraint on the rows of the training split, of which the dense model predicts `dense`. Each row has a
+    /// `weight`; a network has as many `classes`.
+    pub fn new(
+        metric: Metric,
+        bound: f64,
+        groups: &'a GroupSet,
+        dense: &'a [usize],
+        weight: &'a [f32],
+        classes: usize,
+    ) -> Self {
         let strata = if metric == Metric::MacroRecall { classes } else { 1 };
         Constraint {
             metric,
             bound: bound as f32,
-            of_row: groups.of_row.clone(),
-            rings: vec![vec![VecDeque::with_capacity(RING); strata]; of_dense.len()],
+            groups,
+            dense,
+            weight,
+            rings: vec![vec![VecDeque::with_capacity(RING); strata]; groups.groups.len()],
+            before: vec![vec![(0.0, 0.0); strata]],
             lambda: vec![0.0; groups.groups.len()],
-            dense: of_dense,
         }
     }
 
@@ -58,64 +75,80 @@ impl Constraint {
         &self.lambda
     }
 
-    /// Takes in the outcomes of a batch and moves the multipliers.
+    /// Takes in the outcomes of a batch and moves the multipliers of its groups.
     pub fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) {
-        let all = self.lambda.len();
+        let Some(mut total) = self.before.last().cloned() else { return };
+        let batch = self.before.len() - 1;
+        let mut present = vec![false; self.lambda.len()];
         for ((&row, &y), &p) in rows.iter().zip(y).zip(predicted) {
-            let Some(value) = hit(self.metric, y, p) else { continue };
-            let value = value * sign(self.metric);
+            let (Some(now), Some(then)) = (hit(self.metric, y, p), hit(self.metric, y, self.dense[row])) else {
+                continue;
+            };
+            let drop = sign(self.metric) * (then - now);
             let stratum = if self.metric == Metric::MacroRecall { y } else { 0 };
-            for &g in self.of_row[row].iter().chain([all as u32].iter()) {
+            total[stratum].0 += drop;
+            total[stratum].1 += 1.0;
+            for &g in &self.groups.of_row[row] {
                 let ring = &mut self.rings[g as usize][stratum];
                 if ring.len() == RING {
                     ring.pop_front();
                 }
-                ring.push_back(value as f32);
+                ring.push_back((drop as f32, batch));
+                present[g as usize] = true;
             }
         }
-        let Some(now) = self.now(all) else { return };
-        let overall = self.dense[all] - now;
-        for g in 0..all {
-            if let Some(now) = self.now(g) {
-                let psi = self.dense[g] - now - overall;
+        self.before.push(total);
+        for g in (0..present.len()).filter(|&g| present[g]) {
+            if let Some(psi) = self.excess_drop(g) {
                 self.lambda[g] = (self.lambda[g] + RATE * (psi - self.bound)).clamp(0.0, CAP);
             }
         }
     }
 
-    /// Mean over the strata that have outcomes, once there are enough of them.
-    fn now(&self, group: usize) -> Option<f32> {
+    /// `psi` of a group over the batches that its rings reach back to, once they hold enough outcomes.
+    fn excess_drop(&self, group: usize) -> Option<f32> {
         let rings: Vec<_> = self.rings[group].iter().filter(|r| !r.is_empty()).collect();
         let seen: usize = rings.iter().map(|r| r.len()).sum();
-        let mean = |r: &VecDeque<f32>| r.iter().sum::<f32>() / r.len() as f32;
-        (seen >= FULL).then(|| rings.iter().map(|r| mean(r)).sum::<f32>() / rings.len() as f32)
+        if seen < FULL {
+            return None;
+        }
+        let of_ring = |r: &&VecDeque<(f32, usize)>| r.iter().map(|d| d.0).sum::<f32>() / r.len() as f32;
+        let own = rings.iter().map(of_ring).sum::<f32>() / rings.len() as f32;
+        let first = rings.iter().filter_map(|r| r.front()).map(|d| d.1).min()?;
+        let window = self.before.last()?.iter().zip(&self.before[first]);
+        let drops: Vec<f64> = window
+            .filter(|(now, then)| now.1 > then.1)
+            .map(|(now, then)| (now.0 - then.0) / (now.1 - then.1))
+            .collect();
+        Some(own - (drops.iter().sum::<f64>() / drops.len() as f64) as f32)
     }
 
-    /// What the multipliers add to the weight of each row of a batch, and the factor `1 / (1 + sum lambda)`
-    /// that keeps the effective learning rate bounded.
+    /// What the multipliers add to the weight of each row of a batch, and the factor `1 / (1 + Σ λ)`.
     pub fn weights(&self, rows: &[usize], y: &[usize]) -> (Vec<f32>, f32) {
-        let counts = |row: usize, i: usize| hit(self.metric, y[i], y[i]).is_some().then_some(&self.of_row[row]);
-        let mut n = vec![0usize; self.lambda.len()];
-        let mut counted = 0;
-        for (i, &row) in rows.iter().enumerate() {
-            if let Some(groups) = counts(row, i) {
-                counted += 1;
-                groups.iter().for_each(|&g| n[g as usize] += 1);
-            }
+        let counts = |i: usize| hit(self.metric, y[i], y[i]).is_some();
+        let (mut of_group, mut all) = (vec![0.0f32; self.lambda.len()], 0.0);
+        for (_, &row) in rows.iter().enumerate().filter(|(i, _)| counts(*i)) {
+            all += self.weight[row];
+            self.groups.of_row[row].iter().for_each(|&g| of_group[g as usize] += self.weight[row]);
         }
-        let present: f32 = self.lambda.iter().zip(&n).filter(|(_, n)| **n > 0).map(|(l, _)| l).sum();
-        let extra = rows.iter().enumerate().map(|(i, &row)| match counts(row, i) {
-            Some(groups) => {
-                groups.iter().map(|&g| self.lambda[g as usize] / n[g as usize] as f32).sum::<f32>()
-                    - present / counted as f32
+        let present: f32 = self.lambda.iter().zip(&of_group).filter(|(_, w)| **w > 0.0).map(|(l, _)| l).sum();
+        let extra = rows.iter().enumerate().map(|(i, &row)| {
+            if !counts(i) {
+                return 0.0;
             }
-            None => 0.0,
+            let groups = self.groups.of_row[row].iter().map(|&g| g as usize);
+            self.weight[row] * (groups.map(|g| self.lambda[g] / of_group[g]).sum::<f32>() - present / all)
         });
         (extra.collect(), 1.0 / (1.0 + self.lambda.iter().sum::<f32>()))
     }
 }
 
-impl Term for Constraint {
+impl Term for Constraint<'_> {
+    fn begin(&mut self) {
+        self.rings.iter_mut().flatten().for_each(VecDeque::clear);
+        self.before.truncate(1);
+    }
+
     fn weigh(&mut self, batch: &Batch, weights: &mut Weights) {
         self.observe(batch.rows, &batch.y, &batch.predicted());
         let (extra, scale) = self.weights(batch.rows, &batch.y);
@@ -129,38 +162,81 @@ mod tests {
     use super::*;
     use crate::data::groups::Group;
 
+    /// Rows 0 to 299 are `g=a`, the others `g=b`; every second row is `h=0` as well.
     fn set() -> GroupSet {
+        let group = |name: &str, rows: Vec<usize>| Group { name: name.into(), rows };
         GroupSet {
             groups: vec![
-                Group { name: "g=a".into(), rows: (0..300).collect() },
-                Group { name: "g=b".into(), rows: (300..400).collect() },
+                group("g=a", (0..300).collect()),
+                group("g=b", (300..400).collect()),
+                group("h=0", (0..400).step_by(2).collect()),
+                group("h=1", (1..400).step_by(2).collect()),
             ],
-            of_row: (0..400).map(|i| vec![u32::from(i >= 300)]).collect(),
+            of_row: (0..400).map(|i| vec![u32::from(i >= 300), 2 + u32::from(i % 2 == 1)]).collect(),
         }
     }
 
     #[test]
     fn only_the_harmed_group_gets_a_multiplier() {
-        let (y, dense) = (vec![0; 400], vec![0; 400]);
-        let mut c = Constraint::new(Metric::Accuracy, 0.02, &set(), &y, &dense, 2);
+        let (y, set) = (vec![0; 400], set());
+        let mut c = Constraint::new(Metric::Accuracy, 0.02, &set, &y, &[1.0; 400], 2);
         let rows: Vec<usize> = (0..400).collect();
-        // Group b loses every second row, group a none.
-        let predicted: Vec<usize> = rows.iter().map(|&r| usize::from(r >= 300 && r % 2 == 0)).collect();
+        // Group b loses every second pair of rows, group a none; both halves of `h` lose alike.
+        let predicted: Vec<usize> = rows.iter().map(|&r| usize::from(r >= 300 && r % 4 < 2)).collect();
         c.observe(&rows, &y, &predicted);
-        assert_eq!(c.lambda()[0], 0.0);
-        assert!(c.lambda()[1] > 0.0);
+        // 50 of 100 rows, less 50 of 400: the rings of b hold all its rows.
+        assert!((c.lambda()[1] - RATE * (0.5 - 0.125 - 0.02)).abs() < 1e-6, "{:?}", c.lambda());
+        assert_eq!((c.lambda()[0], c.lambda.len()), (0.0, 4));
         let (w, scale) = c.weights(&[0, 1, 300], &[0, 0, 0]);
         assert!(w[2] > 0.0 && w[0] < 0.0 && scale < 1.0);
         assert!(w.iter().sum::<f32>().abs() < 1e-6, "the penalty moves weight between groups, it adds none");
+        // λ_b (CE_b - CE) with one row of b among three.
+        let b = c.lambda()[1];
+        assert!((w[2] - c.lambda()[2] / 2.0 - (b - (b + c.lambda()[2] + c.lambda()[3]) / 3.0)).abs() < 1e-5);
     }
 
     #[test]
-    fn equal_drops_are_no_excess() {
-        let (y, dense) = (vec![0; 400], vec![0; 400]);
-        let mut c = Constraint::new(Metric::Accuracy, 0.02, &set(), &y, &dense, 2);
+    fn equal_drops_and_rows_that_the_dense_model_fails_are_no_excess() {
+        let (y, set) = (vec![0; 400], set());
+        // The dense model fails every second row, most of all of b.
+        let dense: Vec<usize> = (0..400).map(|r| usize::from(r % 2 == 1 || r >= 350)).collect();
+        let mut c = Constraint::new(Metric::Accuracy, 0.02, &set, &dense, &[1.0; 400], 2);
         let rows: Vec<usize> = (0..400).collect();
-        let predicted: Vec<usize> = rows.iter().map(|r| r % 2).collect();
-        c.observe(&rows, &y, &predicted);
-        assert_eq!(c.lambda(), [0.0, 0.0]);
+        c.observe(&rows, &y, &dense);
+        assert_eq!(c.lambda(), [0.0; 4]);
+    }
+
+    /// A small group's ring reaches back to when all were worse: that is no excess of its own.
+    #[test]
+    fn what_all_groups_learn_meanwhile_is_no_excess() {
+        let (y, set) = (vec![0; 400], set());
+        let mut c = Constraint::new(Metric::Accuracy, 0.02, &set, &y, &[1.0; 400], 2);
+        for batch in 0..40 {
+            // 30 rows of a, two of b; all wrong in the first half, all right in the second.
+            let rows: Vec<usize> = (0..30).map(|i| (batch * 30 + i) % 300).chain([300 + batch, 340 + batch]).collect();
+            let wrong = usize::from(batch < 20);
+            c.observe(&rows, &[0; 32], &[wrong; 32]);
+        }
+        assert_eq!(c.lambda(), [0.0; 4]);
+        assert!(c.excess_drop(1).unwrap().abs() < 1e-6);
+        c.begin();
+        assert!(c.excess_drop(1).is_none() && c.rings.iter().flatten().all(VecDeque::is_empty));
+    }
+
+    /// Classes count alike under macro recall, however rare, in the drop as in the penalty.
+    #[test]
+    fn strata_count_alike() {
+        let set = set();
+        let y: Vec<usize> = (0..400).map(|r| usize::from(r % 10 == 0)).collect();
+        let weight: Vec<f32> = y.iter().map(|&y| if y == 1 { 5.0 } else { 5.0 / 9.0 }).collect();
+        let mut c = Constraint::new(Metric::MacroRecall, 0.02, &set, &y, &weight, 3);
+        let rows: Vec<usize> = (200..400).collect();
+        let of = |rows: &[usize]| rows.iter().map(|&r| y[r]).collect::<Vec<_>>();
+        // The ten rows of class 1 in b are lost: half of its macro recall, a quarter of everybody's.
+        let predicted: Vec<usize> = rows.iter().map(|&r| if r >= 300 { 0 } else { y[r] }).collect();
+        c.observe(&rows, &of(&rows), &predicted);
+        assert!((c.excess_drop(1).unwrap() - 0.25).abs() < 1e-6);
+        let (w, _) = c.weights(&rows, &of(&rows));
+        assert!((w[100] / w[101] - 9.0).abs() < 1e-3 && y[300] == 1, "{} {}", w[100], w[101]);
     }
 }

@@ -1,20 +1,23 @@
 //! Likeness of activations to the dense network's, for networks of different widths (the forms and factors of
-//! Blakeney et al. 2021; `f` is a batch of activations at the end of a stage, rows × channels × height × width):
+//! Blakeney et al. 2021; `f` is a batch of activations, rows × channels × height × width):
 //!
 //! - AT, attention (Zagoruyko & Komodakis 2017): `q(f)` is the mean over channels of `f²`, flattened and scaled to norm 1
-//!   per row; the mean of `(q_pruned - q_dense)²`, times 1000.
+//!   per row; the mean of `(q_pruned - q_dense)²`, times 1000, summed over the ends of all stages.
 //! - SP, similarity (Tung & Mori 2019): `G = F Fᵀ` with `F` the flattened rows, its rows scaled to norm 1; the sum of
-//!   `(G_pruned - G_dense)² / rows²`, times 3000.
+//!   `(G_pruned - G_dense)² / rows²`, times 3000, at the end of the last stage.
 //! - PKT, probabilities (Passalis & Tefas 2018): cosines of the rows, `(c + 1) / 2` scaled to sum 1 per row; the mean of
-//!   `p_dense ln((p_dense + ε) / (p_pruned + ε))`, times 30000; the last stage only, as published.
+//!   `p_dense ln((p_dense + ε) / (p_pruned + ε))`, times 30000, of what the last layer reads.
 //!
-//! AT and SP sum over the stages.
+//! Places are those of the published code: see [`crate::net::term::Reference`]. A network without height or width has no
+//! stages: SP takes what the last layer reads, and AT, which compares positions, cannot be used.
 
 use crate::net::term::{Batch, Term, Weights};
 use burn::tensor::Tensor;
 
-/// Keeps roots and logarithms finite.
+/// Keeps logarithms finite.
 const EPS: f32 = 1e-7;
+/// Under a square root; small, because the squares of small activations are squared again.
+const TINY: f32 = 1e-12;
 
 /// Which likeness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +56,22 @@ impl Hint {
 
 impl Term for Hint {
     fn loss(&mut self, batch: &Batch, _: &Weights) -> Option<Tensor<1>> {
-        let stages = batch.watched.iter().zip(&batch.reference);
-        let skip = if *self == Hint::Probability { batch.watched.len().saturating_sub(1) } else { 0 };
-        let distances = stages.skip(skip).map(|(pruned, dense)| self.distance(pruned.clone(), dense.clone()));
+        // The stages, and last the embedding.
+        let n = batch.watched.len();
+        let places = match self {
+            Hint::Attention => 0..n.saturating_sub(1),
+            Hint::Similarity => n.saturating_sub(2)..n.saturating_sub(1).max(n.min(1)),
+            Hint::Probability => n.saturating_sub(1)..n,
+        };
+        let pairs = batch.watched[places.clone()].iter().zip(&batch.reference[places]);
+        let distances = pairs.map(|(pruned, dense)| self.distance(pruned.clone(), dense.clone()));
         Some(distances.reduce(|a, b| a + b)? * self.factor())
     }
 }
 
 /// Rows scaled to norm 1.
 fn unit_rows(x: Tensor<2>) -> Tensor<2> {
-    let norm = (x.clone().square().sum_dim(1) + EPS).sqrt();
+    let norm = (x.clone().square().sum_dim(1) + TINY).sqrt();
     x / norm
 }
 
@@ -104,6 +113,33 @@ mod tests {
             // Widths may differ.
             assert!(at(sample(2, 1), sample(4, 0)) > 1e-6, "{hint:?}");
         }
+    }
+
+    /// Each likeness looks where the published code does, and scaled activations have the same attention.
+    #[test]
+    fn places_are_the_papers() {
+        let weights = Weights::new(vec![0.5; 2]);
+        let d = device("cpu").unwrap();
+        let at = |places: &[usize], hint: &mut Hint| {
+            let differs = |wrong: bool| -> Vec<Tensor<4>> {
+                (0..3).map(|p| sample(4, usize::from(wrong && places.contains(&p)))).collect()
+            };
+            let batch = Batch {
+                rows: &[0, 1, 2],
+                y: vec![0; 3],
+                logits: Tensor::zeros([3, 2], &d),
+                host: vec![0.0; 6],
+                watched: differs(true),
+                reference: differs(false),
+            };
+            floats(hint.loss(&batch, &weights).unwrap()).unwrap()[0] > 1e-3
+        };
+        let seen = |mut hint: Hint| (0..3).filter(|&p| at(&[p], &mut hint)).collect::<Vec<_>>();
+        assert_eq!(seen(Hint::Attention), [0, 1]);
+        assert_eq!(seen(Hint::Similarity), [1]);
+        assert_eq!(seen(Hint::Probability), [2]);
+        let small = floats(Hint::Attention.distance(sample(4, 0) * 0.01, sample(4, 0))).unwrap()[0];
+        assert!(small < 1e-4, "{small}");
     }
 
     /// By hand, on two rows of one channel and two pixels.

@@ -1,0 +1,66 @@
+//! What to do where the training rows have no group labels: methods that need none, and words that say so.
+
+use super::recipe::{Labels, PARTS, Recipe};
+use crate::data::GroupSet;
+use crate::error::{Error, Result};
+
+/// The method where the default is asked for and there are no labels: rows that the dense network is unsure of, often
+/// those of minorities, weigh more in the scores and in the training (Meyer 2022), which distils the dense network.
+pub const LABEL_FREE: &str = "taylor+pw-loss+kd";
+
+/// The method for these training rows, and what to tell the user where it is not the one asked for. Rows tell groups
+/// apart when an entry of the contract has two or more of them; rows of unknown groups are one.
+///
+/// # Errors
+/// A method that needs labels, other than the default, is refused, with the parts that need none.
+pub fn for_rows(method: &Recipe, train: &GroupSet) -> Result<(Recipe, Option<String>)> {
+    let entries = train.of_row.iter().map(Vec::len).max().unwrap_or(0);
+    let labelled = (0..entries).any(|e| train.of_entry(e).len() > 1);
+    if labelled || !method.needs_labels() {
+        return Ok((method.clone(), None));
+    }
+    let all = match train.groups.as_slice() {
+        [] => "no training row has a group".to_owned(),
+        groups => format!(
+            "all training rows are {}",
+            groups.iter().map(|g| format!("`{}`", g.name)).collect::<Vec<_>>().join(" and ")
+        ),
+    };
+    if method.name == "default" {
+        let recipe = Recipe { name: format!("{LABEL_FREE} (no group labels)"), ..LABEL_FREE.parse()? };
+        let words = format!(
+            "{all}, so nothing can be balanced between groups: pruning with {LABEL_FREE}, which needs no group labels. \
+             The verdict judges the groups that the rows of `test` have."
+        );
+        return Ok((recipe, Some(words)));
+    }
+    let free: Vec<&str> = PARTS.iter().filter(|p| p.labels == Labels::None).map(|p| p.name).collect();
+    Err(Error::new(format!("method `{method}` needs group labels, and {all}")).help(format!(
+        "sums of {} need none, such as {LABEL_FREE}; or let the classes be the groups: groups = [\"class\"]",
+        free.join(", ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::terms::testing::groups;
+
+    #[test]
+    fn without_labels_the_default_falls_back_and_others_are_refused() {
+        let (one, two) = (groups(&[4]), groups(&[2, 2]));
+        let default = Recipe::default();
+        assert_eq!(for_rows(&default, &two).unwrap(), (default.clone(), None));
+        for set in [&one, &groups(&[])] {
+            let (recipe, words) = for_rows(&default, set).unwrap();
+            assert!(!recipe.needs_labels() && recipe.name.starts_with(LABEL_FREE));
+            assert!(words.unwrap().contains("needs no group labels"));
+            for needs in ["worst-group", "snnl", "magnitude+ceag", "last-layer", "bifp", "fair-then-prune"] {
+                let e = for_rows(&needs.parse().unwrap(), set).unwrap_err().to_string();
+                assert!(e.contains(needs) && e.contains("taylor, fisher") && e.contains("pw-loss"), "{e}");
+            }
+        }
+        let free: Recipe = "fisher+at+kd".parse().unwrap();
+        assert_eq!(for_rows(&free, &one).unwrap(), (free, None));
+    }
+}

@@ -1,0 +1,265 @@
+//! What papers claim beside what the runs show. The words around the numbers are fixed; verdict words are computed.
+
+use super::cases::BUDGETS;
+use super::load::{Run, Study};
+use super::stats::{Correlation, Word, partial_spearman, spearman};
+use super::summary::{CEV, Cellful, DISSIMILARITY, EXCESS, MACS_SHARE, Measure, OVERALL, WORST, method, methods};
+use super::tables::{NOTHING, fixed, judged, name, number, table};
+use std::collections::BTreeSet;
+
+/// A method and the one that it is held against.
+type Pair = (&'static str, &'static str);
+
+/// Does distillation mitigate?
+pub const DISTILLATION: [Pair; 4] =
+    [("kd", "magnitude"), ("at+kd", "magnitude"), ("sp+kd", "magnitude"), ("pkt+kd", "magnitude")];
+
+/// Does the performance-weighted loss help?
+pub const WEIGHTED: [Pair; 2] = [("pw-loss", "magnitude"), ("taylor+pw-loss+kd+ceag", "taylor+kd+ceag")];
+
+/// Does one stage beat two, at as many updates?
+pub const JOINT: [Pair; 3] = [("bifp", "fair-then-prune"), ("bifp", "prune-then-fair"), ("bifp", "magnitude")];
+
+/// Pairs of methods on all cases and budgets, and how often each measure was better, worse, or neither.
+pub fn pairs(study: &Study, pairs: &[Pair]) -> String {
+    let mut rows = Vec::new();
+    let mut tally = vec![[[0; 3]; 2]; pairs.len()];
+    for (k, (a, b)) in pairs.iter().enumerate() {
+        for (case, budget) in places(study) {
+            let (Some(x), Some(y)) = (method(study, case, budget, a), method(study, case, budget, b)) else { continue };
+            let differences = [x.less(&y, WORST), x.less(&y, EXCESS)];
+            for (i, d) in differences.iter().enumerate() {
+                let word = d.map_or(Word::Unclear, |d| d.word(i == 0));
+                tally[k][i][word as usize] += 1;
+            }
+            rows.push(vec![
+                format!("{a} against {b}"),
+                case.to_owned(),
+                budget.to_string(),
+                differences[0].map_or(0, |d| d.n).to_string(),
+                ratio(&x, &y),
+                judged(x.less(&y, OVERALL), true),
+                judged(differences[0], true),
+                judged(differences[1], false),
+            ]);
+        }
+    }
+    if rows.is_empty() {
+        return "No run says anything about it yet.\n\n".to_owned();
+    }
+    let head = ["methods", "case", "MACs, %", "seeds", "CEV ratio", "overall", "worst group", "largest excess drop"];
+    let mut out = table(&head, &rows);
+    for ((a, b), [worst, excess]) in pairs.iter().zip(&tally) {
+        let of: usize = worst.iter().sum();
+        if of > 0 {
+            out.push_str(&format!(
+                "- `{a}` against `{b}`, {of} comparisons: worst group better in {}, worse in {}; largest excess drop \
+                 better in {}, worse in {}; not told apart in the others.\n",
+                worst[0], worst[1], excess[0], excess[1]
+            ));
+        }
+    }
+    out + "\n"
+}
+
+/// Under 1, the first has the smaller CEV.
+fn ratio(x: &Cellful, y: &Cellful) -> String {
+    let Some(r) = x.over(y, CEV) else { return NOTHING.to_owned() };
+    let word = r.map(f64::ln).word(false).text();
+    format!("{}: {word}", number(Some(r), 2))
+}
+
+/// Cases and budgets with runs.
+fn places(study: &Study) -> Vec<(&'static str, u32)> {
+    let mut found: Vec<(&'static str, u32)> = Vec::new();
+    for budget in BUDGETS {
+        for run in study.runs.iter().filter(|r| r.budget == budget && !is_count(r)) {
+            if !found.contains(&(run.case, budget)) {
+                found.push((run.case, budget));
+            }
+        }
+    }
+    found
+}
+
+/// Cases that count groups are about time.
+fn is_count(run: &Run) -> bool {
+    run.case.starts_with("groups")
+}
+
+/// Does dissimilarity to the dense model track bias beyond what the share of MACs explains? One point per method and
+/// budget: its mean over seeds.
+pub fn similarity(study: &Study) -> String {
+    let mut rows = Vec::new();
+    let mut beyond = [0; 3];
+    let cases: BTreeSet<&str> = places(study).iter().map(|p| p.0).collect();
+    for case in cases {
+        for (what, bias) in [("largest excess drop", EXCESS), ("CEV", CEV)] {
+            let points = points(study, case, bias);
+            let [d, b, m] = [0, 1, 2].map(|i| points.iter().map(|p| p[i]).collect::<Vec<f64>>());
+            let partial = partial_spearman(&d, &b, &m);
+            if points.len() < 5 {
+                continue;
+            }
+            let sign = partial.map_or(0, Correlation::sign);
+            beyond[usize::try_from(1 - sign).unwrap_or(1)] += 1;
+            rows.push(vec![
+                case.to_owned(),
+                what.to_owned(),
+                points.len().to_string(),
+                correlation(spearman(&d, &b)),
+                correlation(spearman(&m, &b)),
+                correlation(partial),
+                ["beyond it", "not told apart from it", "against it"][usize::try_from(1 - sign).unwrap_or(1)]
+                    .to_owned(),
+            ]);
+        }
+    }
+    if rows.is_empty() {
+        return "No run says anything about it yet.\n\n".to_owned();
+    }
+    let head = [
+        "case",
+        "bias",
+        "points",
+        "with dissimilarity",
+        "with the share of MACs",
+        "with dissimilarity, given the share of MACs",
+        "tracks bias",
+    ];
+    let [yes, unclear, against] = beyond;
+    format!(
+        "{}Of {} correlations, {yes} track bias beyond the share of MACs, {unclear} are not told apart from it, {against} \
+         go against it.\n\n",
+        table(&head, &rows),
+        rows.len()
+    )
+}
+
+/// Dissimilarity, bias and share of MACs of every method and budget that have all three.
+fn points(study: &Study, case: &str, bias: Measure) -> Vec<[f64; 3]> {
+    let cells = BUDGETS.into_iter().flat_map(|budget| methods(study, case, budget));
+    let mean = |c: &Cellful, m: Measure| c.estimate(m).map(|e| e.mean);
+    cells.filter_map(|c| Some([mean(&c, DISSIMILARITY)?, mean(&c, bias)?, mean(&c, MACS_SHARE)?])).collect()
+}
+
+fn correlation(c: Option<Correlation>) -> String {
+    let interval = |[lo, hi]: [f64; 2]| format!(" [{}, {}]", fixed(lo, 2), fixed(hi, 2));
+    c.map_or_else(
+        || NOTHING.to_owned(),
+        |c| format!("{}{}", fixed(c.rho, 2), c.interval.map_or_else(String::new, interval)),
+    )
+}
+
+/// Does the pre-check predict? Its rank correlation with what pruning did, per case and budget.
+pub fn foresight(study: &Study) -> String {
+    let mut rows = Vec::new();
+    for (case, budget) in places(study) {
+        let runs: Vec<&Run> = study.runs.iter().filter(|r| r.case == case && r.budget == budget).collect();
+        for (i, harm) in ["excess drop", "harmful flips"].iter().enumerate() {
+            let seen: Vec<(f64, f64)> = runs.iter().filter_map(|r| r.foresight[i]).collect();
+            let Some(groups) = runs.iter().map(|r| r.groups).max().filter(|_| !seen.is_empty()) else { continue };
+            let mut rho: Vec<f64> = seen.iter().map(|s| s.0).collect();
+            rho.sort_by(f64::total_cmp);
+            let positive = rho.iter().filter(|r| **r > 0.0).count();
+            let clear = seen.iter().filter(|s| s.1 <= 0.05).count();
+            rows.push(vec![
+                case.to_owned(),
+                budget.to_string(),
+                groups.to_string(),
+                (*harm).to_owned(),
+                rho.len().to_string(),
+                fixed(rho.iter().sum::<f64>() / rho.len() as f64, 2),
+                format!("{} to {}", fixed(rho[0], 2), fixed(rho[rho.len() - 1], 2)),
+                format!("{positive} of {}", rho.len()),
+                format!("{clear} of {}", rho.len()),
+            ]);
+        }
+    }
+    if rows.is_empty() {
+        return "No run says anything about it yet.\n\n".to_owned();
+    }
+    table(
+        &["case", "MACs, %", "groups", "harm", "runs", "mean rho", "range", "rho over 0", "chance does not explain it"],
+        &rows,
+    )
+}
+
+/// The default against every method on a case at the budget that counts.
+pub fn default_against_all(study: &Study, case: &str) -> String {
+    let budget = BUDGETS[0];
+    let Some(default) = method(study, case, budget, "default") else {
+        return "The default has no run here yet.\n\n".to_owned();
+    };
+    let mut rows = Vec::new();
+    let mut words = [0; 3];
+    for other in methods(study, case, budget).iter().filter(|o| o.method != default.method) {
+        let d = default.less(other, WORST);
+        let word = d.map_or(Word::Unclear, |d| d.word(true));
+        words[word as usize] += 1;
+        let higher = match d {
+            Some(d) if d.mean > 0.0 => "higher",
+            Some(_) => "not higher",
+            None => NOTHING,
+        };
+        rows.push(vec![
+            name(study, other.method),
+            d.map_or(0, |d| d.n).to_string(),
+            higher.to_owned(),
+            judged(d, true),
+            judged(default.less(other, EXCESS), false),
+        ]);
+    }
+    let excess = default.estimate(EXCESS);
+    let kept = excess.is_some_and(|e| e.mean <= super::cases::BOUND);
+    let [pass, undecided, fail] = default.verdicts();
+    let higher = rows.iter().filter(|r| r[2] == "higher").count();
+    let missed: Vec<&str> = rows.iter().filter(|r| r[2] == "not higher").map(|r| r[0].as_str()).collect();
+    let head = ["against", "seeds", "mean worst group of the default", "worst group, by", "largest excess drop, by"];
+    let mut out = table(&head, &rows);
+    out.push_str(&format!(
+        "The default's worst group is higher on average than that of {higher} of {} methods; shown better than {}, worse \
+         than {}, not told apart from {}. Its largest excess drop is {} points on average, which {} the bound of 2 points; \
+         its verdicts are {pass} PASS, {undecided} UNDECIDED, {fail} FAIL.\n",
+        rows.len(),
+        words[0],
+        words[1],
+        words[2],
+        super::tables::percent(excess),
+        if kept { "keeps" } else { "breaks" },
+    ));
+    if !missed.is_empty() {
+        out.push_str(&format!("Missed against: {}.\n", missed.join(", ")));
+    }
+    out + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::summary::sample_study;
+
+    #[test]
+    fn claims_are_counted() {
+        let text = pairs(&sample_study(), &DISTILLATION);
+        assert!(text.contains("| kd against magnitude | motionsense | 25 | 3 | 0.44 ["));
+        assert!(text.contains("`kd` against `magnitude`, 1 comparisons: worst group better in 1, worse in 0;"));
+        assert!(!text.contains("at+kd"));
+        assert!(pairs(&sample_study(), &JOINT).starts_with("No run"));
+    }
+
+    #[test]
+    fn the_default_is_held_against_every_method() {
+        let text = default_against_all(&sample_study(), "motionsense");
+        assert!(text.contains("higher on average than that of 2 of 2 methods; shown better than 2, worse than 0"));
+        assert!(text.contains("which keeps the bound of 2 points") && !text.contains("Missed"));
+        assert!(default_against_all(&sample_study(), "mitbih").starts_with("The default has no run"));
+    }
+
+    #[test]
+    fn foresight_is_that_of_the_reports() {
+        let text = foresight(&sample_study());
+        assert!(text.contains("| motionsense | 25 | 2 | excess drop | 9 | 1.00 | 1.00 to 1.00 | 9 of 9 | 0 of 9 |"));
+        assert!(similarity(&sample_study()).starts_with("No run"));
+    }
+}

@@ -1,0 +1,30 @@
+//! The study: every method on every case, budget and seed, each judged on the verdict split. Results are one file per
+//! cell, so a study that was stopped goes on where it was. `page` turns them into `docs/study.md`.
+
+mod cases;
+mod cell;
+mod claims;
+mod counts;
+mod load;
+mod options;
+mod page;
+mod plots;
+mod runner;
+mod stats;
+mod summary;
+mod tables;
+
+use crate::sh::{Result, root};
+use options::Options;
+
+/// `cargo xtask study`: runs the cells of a selection that are not there yet. `cargo xtask study page`: writes the page
+/// about all that are.
+pub fn study(args: &[String]) -> Result<()> {
+    match args.split_first() {
+        Some((first, rest)) if first == "page" => {
+            let o = Options::parse(rest)?;
+            page::write(&load::load(&o.dir)?, &root().join(o.output))
+        }
+        _ => runner::run(&Options::parse(args)?),
+    }
+}
