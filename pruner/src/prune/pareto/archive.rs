@@ -231,7 +231,7 @@ mod tests {
         [("--tune", tune), ("model", "m.onnx")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
     }
 
-    pub(crate) fn candidate(number: usize) -> Candidate {
+    fn candidate(number: usize) -> Candidate {
         let stand = Stand {
             overall: 0.9,
             worst: 0.8,
@@ -253,7 +253,7 @@ mod tests {
         let graph = random_graph(3);
         let step =
             Step { phase: "dense".into(), macs: 1, flash: 2, ram: 3, overall: 0.5, worst: 0.25, max_excess_drop: 0.0 };
-        archive.keep_path(&[graph.clone()], &[step]).unwrap();
+        archive.keep_path(std::slice::from_ref(&graph), &[step]).unwrap();
         archive.keep(&graph, candidate(0)).unwrap();
         let recovered = Recovered { steps: 9, stand: candidate(0).stand };
         archive.keep_recovered(0, &graph, recovered).unwrap();

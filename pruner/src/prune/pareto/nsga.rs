@@ -52,7 +52,7 @@ pub fn fronts(points: &[Vec<f64>]) -> Vec<Vec<usize>> {
 pub fn crowding(points: &[Vec<f64>], front: &[usize]) -> Vec<f64> {
     let mut distance = vec![0.0; front.len()];
     let objectives = front.first().map_or(0, |&i| points[i].len());
-    for m in 0..objectives {
+    (0..objectives).for_each(|m| {
         let at = |k: usize| points[front[k]][m];
         let mut order: Vec<usize> = (0..front.len()).collect();
         order.sort_by(|&a, &b| at(a).total_cmp(&at(b)).then(a.cmp(&b)));
@@ -62,7 +62,7 @@ pub fn crowding(points: &[Vec<f64>], front: &[usize]) -> Vec<f64> {
             distance[three[1]] += (at(three[2]) - at(three[0])) / width;
         }
         (distance[first], distance[last]) = (f64::INFINITY, f64::INFINITY);
-    }
+    });
     distance
 }
 
