@@ -18,6 +18,7 @@ mod compare;
 mod compile;
 mod export;
 mod inspect;
+mod job;
 mod key;
 mod keygen;
 mod methods;
@@ -27,6 +28,7 @@ mod prune;
 mod repack;
 mod report;
 mod run;
+mod search;
 mod sign;
 mod synth;
 mod train;
@@ -61,6 +63,7 @@ enum Command {
     Methods(methods::Methods),
     Patterns(patterns::Patterns),
     Prune(prune::Prune),
+    Search(search::Search),
     Compare(compare::Compare),
     Compile(compile::Compile),
     Repack(repack::Repack),
@@ -86,6 +89,7 @@ impl Cli {
             Command::Methods(c) => c.run().map(done),
             Command::Patterns(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
+            Command::Search(c) => c.run(),
             Command::Compare(c) => c.run().map(done),
             Command::Compile(c) => c.run().map(done),
             Command::Repack(c) => c.run().map(done),

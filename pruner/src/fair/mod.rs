@@ -16,6 +16,7 @@
 //! | [`stats`] | quantiles and intervals of one proportion |
 //! | [`contrast`] | bounds on a weighted sum of stratum means: every bound of the verdict is one |
 //! | [`verdict`] | PASS, FAIL or UNDECIDED; the only reader of the verdict split |
+//! | [`mod@slack`] | how far a verdict is from its limits |
 //! | [`mod@table`] | the verdict as text for a terminal |
 //! | [`mod@audit`] | risk factors of the groups, before any pruning |
 //! | [`risk`] | factors to a ranking with words |
@@ -39,6 +40,7 @@ pub mod panel;
 pub mod parity;
 pub mod risk;
 pub mod similarity;
+pub mod slack;
 pub mod stats;
 pub mod table;
 pub mod verdict;
@@ -46,5 +48,6 @@ pub mod verdict;
 pub use audit::{Audit, GroupRisk, audit};
 pub use metrics::Predictions;
 pub use panel::{Comparison, Panel, panel_table};
+pub use slack::slack;
 pub use table::table;
 pub use verdict::{Outcome, Verdict, check, judge, judge_selection};

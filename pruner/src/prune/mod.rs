@@ -8,6 +8,7 @@ pub mod blocks;
 pub mod fallback;
 pub mod gated;
 pub mod norm;
+pub mod pareto;
 pub mod recipe;
 pub mod resize;
 pub mod schedule;

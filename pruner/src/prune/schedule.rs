@@ -119,56 +119,7 @@ pub fn prune(
     frame: &Frame,
     stop: &Stop,
 ) -> Result<Outcome> {
-    for (name, rows) in [("train", train.set), ("val", selection.set)] {
-        check_counted(contract.fairness.metric, name, rows)?;
-    }
-    let (cost, coupling) = (frame.cost(dense)?, couple(dense));
-    let b = &contract.budget;
-    let limits = Limits {
-        macs: b.macs.map(|l| l.resolve(cost.macs)),
-        flash: b.flash.map(|l| l.resolve(cost.flash)),
-        ram: b.ram.map(|l| l.resolve(cost.ram)),
-    };
-    let rules = Rules { round_to: options.round_to, min_share: options.min_share, policy: options.method.policy };
-    let widths = widths(&coupling);
-    // A budget that cannot be met is refused before any time is spent.
-    let scores = magnitude(dense, &coupling);
-    let uniform = Rules { policy: Policy::Uniform, ..rules };
-    select(
-        &Candidates { graph: dense, coupling: &coupling, scores: &scores, dense_widths: &widths },
-        &limits,
-        &uniform,
-        frame,
-    )?;
-
-    fits(dense, &options.method)?;
-    if let Some(blocks) = options.blocks {
-        check(dense, frame.target, blocks.pattern)?;
-    }
-
-    let net = Net::new(dense, &options.device);
-    let classes = dense.output_shape().len();
-    let teacher = train.set.logits(&net, stop)?;
-    let search = Search {
-        metric: contract.fairness.metric,
-        bound: contract.fairness.max_excess_drop,
-        dense_select: set::classes(&selection.set.logits(&net, stop)?, classes),
-        dense_train: set::classes(&teacher, classes),
-        row_weight: row_weights(contract.fairness.metric, &train.set.y, classes),
-        pw: options.method.has(Kind::PwLoss).then(|| PwLoss::new(&teacher, &train.set.y, classes)),
-        teacher,
-        dense,
-        coupling,
-        widths,
-        cost,
-        limits,
-        rules,
-        train,
-        selection,
-        options,
-        frame,
-    };
-    search.run(stop)
+    Search::new(dense, train, selection, contract, options, frame, stop)?.run(stop)
 }
 
 /// An error where a metric says nothing of the rows of a split.
@@ -179,6 +130,20 @@ fn check_counted(metric: Metric, split: &str, rows: &Set) -> Result<()> {
         None => Err(Error::new(format!("no row of split `{split}` counts for the metric {metric}"))
             .help("put rows of every class into every split, or choose another metric")),
     }
+}
+
+/// An error where even the smallest widths that the rules allow break a limit.
+pub(super) fn can_be_met(
+    dense: &Graph,
+    coupling: &Coupling,
+    limits: &Limits,
+    rules: &Rules,
+    frame: &Frame,
+) -> Result<()> {
+    let scores = magnitude(dense, coupling);
+    let uniform = Rules { policy: Policy::Uniform, ..*rules };
+    let candidates = Candidates { graph: dense, coupling, scores: &scores, dense_widths: &widths(coupling) };
+    select(&candidates, limits, &uniform, frame).map(|_| ())
 }
 
 /// An error where a part of the method has nothing to act on in the network.
@@ -214,7 +179,7 @@ fn phases(o: &Options) -> Vec<(String, Phase)> {
 /// How many of the steps of the recovery go to constraints on the dense network, to the recovery, and to the last layer
 /// alone: all methods train for as many in all. Those that learn masks or gates do so before the recovery as well, where
 /// others do not tune.
-fn shares(o: &Options) -> (usize, usize, usize) {
+pub(super) fn shares(o: &Options) -> (usize, usize, usize) {
     let learnt = if learns(o) { o.tune } else { 0 };
     let before = if o.method.when == When::Before { o.recover / 3 } else { 0 };
     let last = if o.method.last_layer { o.recover / 4 } else { 0 };
@@ -233,27 +198,73 @@ pub(super) struct Search<'a> {
     pub(super) bound: f64,
     /// The dense network, its classes, their widths, and what it costs.
     pub(super) dense: &'a Graph,
-    coupling: Coupling,
-    widths: Vec<usize>,
-    cost: Cost,
+    pub(super) coupling: Coupling,
+    pub(super) widths: Vec<usize>,
+    pub(super) cost: Cost,
     /// Logits and classes of the dense network on training rows.
     pub(super) teacher: Vec<f32>,
     pub(super) dense_train: Vec<usize>,
     /// Its predictions on selection rows.
-    dense_select: Vec<usize>,
+    pub(super) dense_select: Vec<usize>,
     pub(super) row_weight: Vec<f32>,
     /// Weights and targets of the training rows, where the method has some of its own.
     pub(super) pw: Option<PwLoss>,
-    limits: Limits,
-    rules: Rules,
+    pub(super) limits: Limits,
+    pub(super) rules: Rules,
     pub(super) train: Split<'a>,
-    selection: Split<'a>,
+    pub(super) selection: Split<'a>,
     pub(super) options: &'a Options,
-    frame: &'a Frame,
+    pub(super) frame: &'a Frame,
 }
 
-impl Search<'_> {
-    fn run(&self, stop: &Stop) -> Result<Outcome> {
+impl<'a> Search<'a> {
+    /// What the steps need of the dense network, for a budget that can be met.
+    pub(super) fn new(
+        dense: &'a Graph,
+        train: Split<'a>,
+        selection: Split<'a>,
+        contract: &Contract,
+        options: &'a Options,
+        frame: &'a Frame,
+        stop: &Stop,
+    ) -> Result<Self> {
+        for (name, rows) in [("train", train.set), ("val", selection.set)] {
+            check_counted(contract.fairness.metric, name, rows)?;
+        }
+        let (cost, coupling) = (frame.cost(dense)?, couple(dense));
+        let limits = Limits::of(&contract.budget, &cost);
+        let rules = Rules { round_to: options.round_to, min_share: options.min_share, policy: options.method.policy };
+        // A budget that cannot be met is refused before any time is spent.
+        can_be_met(dense, &coupling, &limits, &rules, frame)?;
+        fits(dense, &options.method)?;
+        if let Some(blocks) = options.blocks {
+            check(dense, frame.target, blocks.pattern)?;
+        }
+        let net = Net::new(dense, &options.device);
+        let classes = dense.output_shape().len();
+        let teacher = train.set.logits(&net, stop)?;
+        Ok(Search {
+            metric: contract.fairness.metric,
+            bound: contract.fairness.max_excess_drop,
+            dense_select: set::classes(&selection.set.logits(&net, stop)?, classes),
+            dense_train: set::classes(&teacher, classes),
+            row_weight: row_weights(contract.fairness.metric, &train.set.y, classes),
+            pw: options.method.has(Kind::PwLoss).then(|| PwLoss::new(&teacher, &train.set.y, classes)),
+            teacher,
+            dense,
+            widths: widths(&coupling),
+            coupling,
+            cost,
+            limits,
+            rules,
+            train,
+            selection,
+            options,
+            frame,
+        })
+    }
+
+    pub(super) fn run(&self, stop: &Stop) -> Result<Outcome> {
         let o = self.options;
         let mut rng = ChaCha8Rng::seed_from_u64(o.seed);
         let phases = phases(o);
@@ -336,7 +347,7 @@ impl Search<'_> {
         shrink(graph, &coupling, &keep)
     }
 
-    fn scoring<'s>(&'s self, graph: &'s Graph, coupling: &'s Coupling) -> Scoring<'s> {
+    pub(super) fn scoring<'s>(&'s self, graph: &'s Graph, coupling: &'s Coupling) -> Scoring<'s> {
         Scoring {
             graph,
             coupling,
@@ -387,7 +398,7 @@ impl Search<'_> {
         Ok(standing(self.metric, &set.y, &self.dense_select, &now, groups))
     }
 
-    fn stand(&self, phase: String, graph: &Graph) -> Result<Step> {
+    pub(super) fn stand(&self, phase: String, graph: &Graph) -> Result<Step> {
         let Cost { macs, flash, ram } = self.frame.cost(graph)?;
         let saved = |blocks: BlockOptions| -> Result<u64> {
             // Single weights that are zero are stored and multiplied.

@@ -2,6 +2,7 @@
 
 use super::resize::Shapes;
 use super::score::Scores;
+use crate::contract::Budget;
 use crate::couple::{Class, Coupling};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
@@ -19,6 +20,15 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// A budget in absolute units, for a dense network of this cost.
+    pub fn of(budget: &Budget, dense: &Cost) -> Limits {
+        Limits {
+            macs: budget.macs.map(|l| l.resolve(dense.macs)),
+            flash: budget.flash.map(|l| l.resolve(dense.flash)),
+            ram: budget.ram.map(|l| l.resolve(dense.ram)),
+        }
+    }
+
     /// Name, limit and value of each budget that is given.
     pub fn lines(&self, c: &Cost) -> Vec<(&'static str, u64, u64)> {
         [("macs", self.macs, c.macs), ("flash", self.flash, c.flash), ("ram", self.ram, c.ram)]
@@ -119,7 +129,7 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
             }
             let bundle = match rules.policy {
                 Policy::Share => by_share(scores, i, &kept[i], next(width, floor, rules)),
-                _ => bundle(&kept[i], floor, rules, |u| harm(&lost, &importance(scores, i, &[u]))),
+                _ => bundle(&kept[i], next(width, floor, rules), |u| harm(&lost, &importance(scores, i, &[u]))),
             };
             let rank = match rules.policy {
                 Policy::Uniform | Policy::Share => -(width as f64 / dense as f64),
@@ -141,6 +151,37 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
         now = frame.cost(shapes.graph())?;
     }
     Ok(kept)
+}
+
+/// The channels that stay so that every class has as many as `widths` says: the least important go, a bundle at a time
+/// from the class that has furthest to go, so that what groups lost in one class counts in the others.
+pub(super) fn narrow(from: &Candidates, widths: &[usize], rules: &Rules) -> Vec<Vec<usize>> {
+    let mut kept: Vec<Vec<usize>> = from.coupling.classes.iter().map(|c| (0..c.channels).collect()).collect();
+    let mut lost = vec![0.0; from.scores.groups.len()];
+    let to_go = |kept: &[Vec<usize>], i: usize| 1.0 - widths[i] as f64 / kept[i].len().max(1) as f64;
+    loop {
+        let over = (0..kept.len()).filter(|&i| kept[i].len() > widths[i].max(1));
+        let Some(i) = over.max_by(|&a, &b| to_go(&kept, a).total_cmp(&to_go(&kept, b)).then(b.cmp(&a))) else { break };
+        let stay = next(kept[i].len(), widths[i].max(1), rules);
+        let gone = match rules.policy {
+            Policy::Share => by_share(from.scores, i, &kept[i], stay),
+            _ => bundle(&kept[i], stay, |u| harm(&lost, &importance(from.scores, i, &[u]))),
+        };
+        lost.iter_mut().zip(importance(from.scores, i, &gone)).for_each(|(lost, added)| *lost += added);
+        kept[i].retain(|u| !gone.contains(u));
+    }
+    kept
+}
+
+/// The widths that the rules allow a class, ascending: one where it is frozen.
+pub(super) fn allowed(graph: &Graph, class: &Class, rules: &Rules) -> Vec<usize> {
+    let (dense, mut widths) = (class.channels, vec![class.channels]);
+    let floor = floor(graph, class, dense, rules);
+    while let Some(&last) = widths.last().filter(|w| **w > floor && class.frozen.is_none()) {
+        widths.push(next(last, floor, rules));
+    }
+    widths.reverse();
+    widths
 }
 
 /// Harm per unit of budget saved. A gain (FairPrune's scores may be negative) is the better the more it saves as well.
@@ -211,9 +252,8 @@ fn by_share(scores: &Scores, class: usize, kept: &[usize], stay: usize) -> Vec<u
     left
 }
 
-/// The least important channels that bring a class down to the next multiple of the rounding.
-fn bundle(kept: &[usize], floor: usize, rules: &Rules, harm: impl Fn(usize) -> f64) -> Vec<usize> {
-    let next = next(kept.len(), floor, rules);
+/// The least important channels that bring a class down to `next` of them.
+fn bundle(kept: &[usize], next: usize, harm: impl Fn(usize) -> f64) -> Vec<usize> {
     let mut units: Vec<(f64, usize)> = kept.iter().map(|&u| (harm(u), u)).collect();
     units.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     units.into_iter().take(kept.len() - next).map(|(_, u)| u).collect()

@@ -4,9 +4,11 @@
 //! are drawn as SVG inside the page ([`plot`]), so their colours follow the theme and every mark has a tooltip.
 
 pub mod charts;
+pub mod front;
 mod page;
 pub mod plain;
 pub mod plot;
+mod scatter;
 
 pub use page::html;
 

@@ -10,7 +10,7 @@ use crate::fair::table::{number, percent, points};
 use crate::fair::verdict::{Bounded, GroupVerdict, Outcome, Verdict};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// The report as one HTML page. All of the user's texts are escaped.
 ///

@@ -70,7 +70,7 @@ impl Scale {
 }
 
 /// Round values inside `[lo, hi]`, about `n` of them.
-fn ticks(lo: f64, hi: f64, n: f64) -> Vec<f64> {
+pub(super) fn ticks(lo: f64, hi: f64, n: f64) -> Vec<f64> {
     let raw = (hi - lo) / n;
     let base = 10f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 2.5, 5.0, 10.0].iter().map(|m| m * base).find(|s| *s >= raw).unwrap_or(raw);
@@ -79,7 +79,7 @@ fn ticks(lo: f64, hi: f64, n: f64) -> Vec<f64> {
 }
 
 /// A tick in `unit` (`%` or points), with as many decimals as the step between ticks needs.
-fn tick_text(v: f64, all: &[f64]) -> String {
+pub(super) fn tick_text(v: f64, all: &[f64]) -> String {
     let step = all.windows(2).next().map_or(1.0, |w| 100.0 * (w[1] - w[0]));
     let v = 100.0 * v + 0.0;
     if (step - step.round()).abs() < 1e-6 { format!("{v:.0}") } else { format!("{v:.1}") }
