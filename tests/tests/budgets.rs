@@ -8,7 +8,7 @@ use evenkeel::prune::select::{Candidates, Frame, Limits, Policy, Rules, select};
 use evenkeel::prune::shrink::shrink;
 use evenkeel_tests::{Network, TRAINED, host, shared_dir};
 
-const RULES: Rules = Rules { round_to: 4, min_share: 0.125, policy: Policy::WorstGroup };
+const RULES: Rules = Rules { round_to: 4, min_share: 0.125, policy: Policy::Cheapest };
 
 /// A file with a contract and a certificate: their bytes count too.
 fn frame() -> Frame {

@@ -4,7 +4,7 @@
 //! boundary, whose gradient is still large (Tran et al., NeurIPS 2022), whose confidence is off, or whose classes are
 //! mixed otherwise than everybody's (Iofinova et al., CVPR 2023). This module measures; [`super::risk`] ranks.
 
-use super::contrast::{Stratum, Values, contrast};
+use super::contrast::{Stratum, Tally, contrast};
 use super::metrics::{cells, ece, hit, mean, value};
 use super::risk::rank;
 use crate::contract::Metric;
@@ -236,8 +236,9 @@ impl<'a> RowsSeen<'a> {
             return [0.0, 1.0];
         }
         let weight = 1.0 / cells.len() as f64;
-        let strata: Vec<Stratum> = cells.into_iter().map(|(_, rows)| Stratum { weight, rows, side: 0 }).collect();
-        let c = contrast(&strata, Values::Hits(&self.hits), self.input.clusters, alpha);
+        let tally = |rows: &[usize]| Tally::of(rows, &self.hits, self.input.clusters);
+        let stratum = |(_, rows): (usize, Vec<usize>)| Stratum { weight, tally: tally(&rows), side: 0 };
+        let c = contrast(&cells.into_iter().map(stratum).collect::<Vec<_>>(), false, alpha);
         [c.lower().max(0.0), c.upper().min(1.0)]
     }
 

@@ -4,7 +4,7 @@
 
 use super::tally::Basis;
 use super::{Bounded, Figures};
-use crate::fair::contrast::{Stratum, Values, contrast};
+use crate::fair::contrast::{self, Stratum, contrast};
 use crate::fair::metrics::{cells, harmful, hit, sign};
 
 /// Shares of a group's rows.
@@ -18,14 +18,14 @@ impl Shares<'_> {
     /// Mean over strata of equal weight of the mean of `values`, `-1..=1` when `signed`, else `0..=1`.
     fn mean(&self, strata: Vec<Vec<usize>>, signed: bool, value: impl Fn(usize) -> f64) -> Bounded {
         let weight = 1.0 / strata.len() as f64;
-        let strata: Vec<Stratum> =
-            strata.into_iter().filter(|r| !r.is_empty()).map(|rows| Stratum { weight, rows, side: 0 }).collect();
+        let values: Vec<f64> = (0..self.basis.of.y.len()).map(value).collect();
+        let tally = |rows: &[usize]| contrast::Tally::of(rows, &values, self.basis.of.clusters);
+        let filled = strata.iter().filter(|rows| !rows.is_empty());
+        let strata: Vec<Stratum> = filled.map(|rows| Stratum { weight, tally: tally(rows), side: 0 }).collect();
         if strata.is_empty() {
             return Bounded::default();
         }
-        let values: Vec<f64> = (0..self.basis.of.y.len()).map(value).collect();
-        let of = if signed { Values::Drops(&values) } else { Values::Hits(&values) };
-        let c = contrast(&strata, of, self.basis.of.clusters, self.alpha);
+        let c = contrast(&strata, signed, self.alpha);
         let least = if signed { -1.0 } else { 0.0 };
         Bounded { value: Some(c.value), lower: Some(c.lower().max(least)), upper: Some(c.upper().min(1.0)) }
     }
