@@ -61,7 +61,7 @@ pub struct Job {
     #[arg(long, default_value_t = 64)]
     pub batch: usize,
     /// Highest learning rate
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 3e-3)]
     pub lr: f64,
     /// Keep channels in multiples of this
     #[arg(long, default_value_t = 4)]

@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The method that is used where none is named.
-pub const DEFAULT: &str = "taylor+kd+ceag+average";
+pub const DEFAULT: &str = "taylor+ceag+average";
 
 /// What a part of a method does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

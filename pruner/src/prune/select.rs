@@ -119,6 +119,7 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
     let mut kept: Vec<Vec<usize>> = coupling.classes.iter().map(|c| (0..c.channels).collect()).collect();
     let mut lost = vec![0.0; scores.groups.len()];
     let mut now = frame.cost(shapes.graph())?;
+    let mut removed = Vec::new();
     while !limits.hold(&now) {
         let mut best: Option<(f64, usize, Vec<usize>)> = None;
         for (i, class) in coupling.classes.iter().enumerate() {
@@ -149,8 +150,40 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
         kept[i].retain(|u| !bundle.contains(u));
         shapes.set(i, kept[i].len());
         now = frame.cost(shapes.graph())?;
+        removed.push((i, bundle));
+    }
+    if rules.policy == Policy::Cheapest {
+        give_back(&mut kept, removed, &mut shapes, limits, frame)?;
     }
     Ok(kept)
+}
+
+/// Takes back what fits after all, the last removed first: the last bundle rarely meets the limits exactly, and what was
+/// dear early on may fit beside it.
+fn give_back(
+    kept: &mut [Vec<usize>],
+    removed: Vec<(usize, Vec<usize>)>,
+    shapes: &mut Shapes,
+    limits: &Limits,
+    frame: &Frame,
+) -> Result<()> {
+    // A class whose last bundle stays out takes none before it, or its width would be no multiple of the rounding.
+    let mut full = vec![false; kept.len()];
+    for (i, bundle) in removed.into_iter().rev() {
+        let width = kept[i].len();
+        if full[i] {
+            continue;
+        }
+        shapes.set(i, width + bundle.len());
+        if limits.hold(&frame.cost(shapes.graph())?) {
+            kept[i].extend(bundle);
+            kept[i].sort_unstable();
+        } else {
+            shapes.set(i, width);
+            full[i] = true;
+        }
+    }
+    Ok(())
 }
 
 /// The channels that stay so that every class has as many as `widths` says: the least important go, a bundle at a time
