@@ -9,6 +9,7 @@ pub mod fallback;
 pub mod gated;
 pub mod norm;
 pub mod pareto;
+mod parts;
 pub mod recipe;
 pub mod resize;
 pub mod schedule;
