@@ -45,6 +45,9 @@ pub struct Fairness {
     /// Column of rows that are not independent.
     #[serde(default)]
     pub cluster: Option<String>,
+    /// Share of a group's rows whose label of the group may be wrong; bounds are wider by the worst that this can do.
+    #[serde(default)]
+    pub group_noise: f64,
 }
 
 fn default_confidence() -> f64 {
@@ -299,6 +302,19 @@ impl Contract {
         Ok(self)
     }
 
+    /// The contract with another share of wrong group labels, in its text, too.
+    ///
+    /// # Errors
+    /// A share that is none, and when the text cannot be written, which valid values do not cause.
+    pub fn with_group_noise(mut self, noise: f64) -> Result<Self> {
+        if noise != self.fairness.group_noise {
+            self.fairness.group_noise = noise;
+            self.text = toml::to_string(&self).context("cannot write the contract")?;
+        }
+        self.check()?;
+        Ok(self)
+    }
+
     fn check(&self) -> Result<()> {
         let f = &self.fairness;
         let within = |name: &str, v: f64, lo: f64, hi: f64| {
@@ -317,6 +333,10 @@ impl Contract {
         }
         within("max_excess_drop", f.max_excess_drop, 0.0, 1.0)?;
         within("confidence", f.confidence, 0.5, 1.0)?;
+        if !(0.0..0.5).contains(&f.group_noise) {
+            return Err(Error::new(format!("[fairness] group_noise = {} is out of range", f.group_noise))
+                .help("it is the share of a group's rows whose label may be wrong: at least 0 and under 0.5"));
+        }
         if let Some(g) = f.max_gap {
             within("max_gap", g, 0.0, 1.0)?;
         }

@@ -48,6 +48,9 @@ pub struct Job {
     /// Write the file although its verdict is not PASS
     #[arg(long)]
     allow_unproven: bool,
+    /// Share of each group's rows whose label of the group may be wrong; widens all bounds [default: the contract's]
+    #[arg(long, value_name = "SHARE")]
+    group_noise: Option<f64>,
     /// Pruning steps
     #[arg(long, default_value_t = 6)]
     pub steps: usize,
@@ -132,6 +135,10 @@ impl Job {
         let contract = Contract::load(&self.contract)?;
         let input = self.input.apply(&contract.input)?;
         let contract = contract.with_input(input)?;
+        let contract = match self.group_noise {
+            Some(noise) => contract.with_group_noise(noise)?,
+            None => contract,
+        };
         let dense = chain::load_network(&self.model)?;
         let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
         let fallback;

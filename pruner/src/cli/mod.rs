@@ -24,12 +24,14 @@ mod keygen;
 mod methods;
 mod monitor;
 mod patterns;
+mod plan;
 mod prune;
 mod repack;
 mod report;
 mod run;
 mod search;
 mod sign;
+mod simulate;
 mod synth;
 mod train;
 mod verify;
@@ -62,6 +64,7 @@ enum Command {
     Audit(audit::Audit),
     Methods(methods::Methods),
     Patterns(patterns::Patterns),
+    Plan(plan::PlanArgs),
     Prune(prune::Prune),
     Search(search::Search),
     Compare(compare::Compare),
@@ -71,6 +74,7 @@ enum Command {
     Run(run::Run),
     Bench(bench::Bench),
     Export(export::Export),
+    SimulateVerdicts(simulate::Simulate),
     Report(report::Report),
     Monitor(monitor::Monitor),
     Keygen(keygen::Keygen),
@@ -88,6 +92,8 @@ impl Cli {
             Command::Audit(c) => c.run().map(done),
             Command::Methods(c) => c.run().map(done),
             Command::Patterns(c) => c.run().map(done),
+            Command::Plan(c) => c.run().map(done),
+            Command::SimulateVerdicts(c) => c.run().map(done),
             Command::Prune(c) => c.run(),
             Command::Search(c) => c.run(),
             Command::Compare(c) => c.run().map(done),

@@ -54,6 +54,8 @@ pub struct Contrast {
     /// Jackknife standard error of the whole contrast; 0 when rows are independent.
     se: f64,
     alpha: f64,
+    /// What wrong group labels add to `up` and `down`, however much data there is.
+    noise: [f64; 2],
 }
 
 /// What one stratum contributes.
@@ -92,10 +94,17 @@ impl Contrast {
         self.value - self.down
     }
 
+    /// The same with bounds that lie this much further up and down, as wrong group labels can move the estimate.
+    #[must_use]
+    pub fn widened(self, noise: [f64; 2]) -> Contrast {
+        Contrast { up: self.up + noise[0], down: self.down + noise[1], noise, ..self }
+    }
+
     /// How much data of the same kind brings the upper (`upward`) or lower bound within `slack` of the estimate;
     /// `None` when the estimate is on the wrong side or the clusters bound nothing.
     pub fn growth(&self, slack: f64, upward: bool) -> Option<Growth> {
         let now = if upward { self.up } else { self.down };
+        let slack = slack - self.noise[usize::from(!upward)];
         if slack <= 0.0 || !slack.is_finite() || !now.is_finite() {
             return None;
         }
@@ -110,7 +119,7 @@ impl Contrast {
                 return None;
             }
         }
-        while hi / lo > 1.001 {
+        while hi / lo > 1.01 {
             let mid = (lo * hi).sqrt();
             if enough(mid) { hi = mid } else { lo = mid }
         }
@@ -140,6 +149,7 @@ pub fn contrast(strata: &[Stratum], signed: bool, alpha: f64) -> Contrast {
         parts,
         se,
         alpha,
+        noise: [0.0; 2],
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::contrast::{Contrast, Stratum, Tally, contrast};
 use super::metrics::{Predictions, cells, churn, harmful_flips, hit, sign};
+use super::noise::label_noise;
+use super::table::number;
 use super::verdict::*;
 use crate::contract::{Fairness, Metric};
 use crate::data::groups::Group;
@@ -54,6 +56,13 @@ struct Cell {
     drops: Tally,
 }
 
+impl Cell {
+    /// Hits of the model that ships.
+    fn int8(&self) -> &Tally {
+        &self.hits[By::Int8 as usize]
+    }
+}
+
 impl Counted {
     /// Rows that the metric counts.
     fn n(&self) -> usize {
@@ -98,6 +107,15 @@ impl Counted {
     }
 }
 
+/// Who shares the error that the confidence allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Correction {
+    /// All bounds together (Bonferroni).
+    Simultaneous,
+    /// Nobody: each bound errs as often as all may. A negative control of simulations.
+    None,
+}
+
 /// The verdict; `predictions` fit the rows.
 pub(super) fn evaluate(
     y: &[usize],
@@ -105,6 +123,18 @@ pub(super) fn evaluate(
     clusters: Option<&[u32]>,
     predictions: &Predictions,
     fairness: &Fairness,
+) -> Verdict {
+    evaluate_with(y, entries, clusters, predictions, fairness, Correction::Simultaneous)
+}
+
+/// The verdict with bounds at a level that simulations choose.
+pub(super) fn evaluate_with(
+    y: &[usize],
+    entries: &[Entry],
+    clusters: Option<&[u32]>,
+    predictions: &Predictions,
+    fairness: &Fairness,
+    correction: Correction,
 ) -> Verdict {
     let metric = fairness.metric;
     let hits =
@@ -117,7 +147,8 @@ pub(super) fn evaluate(
     let counted: Vec<Vec<Counted>> =
         entries.iter().map(|e| e.groups.iter().map(|g| s.count(&g.rows)).collect()).collect();
     let bounds = count_bounds(s.all.n(), &counted, fairness);
-    s.alpha = (1.0 - fairness.confidence) / bounds.max(1) as f64;
+    let sharers = if correction == Correction::None { 1 } else { bounds.max(1) };
+    s.alpha = (1.0 - fairness.confidence) / sharers as f64;
     let of_entry = |(e, counted): (&Entry, &Vec<Counted>)| -> Vec<GroupVerdict> {
         e.groups.iter().zip(counted).map(|(g, c)| s.group(&e.name, g, c)).collect()
     };
@@ -143,7 +174,7 @@ pub(super) fn evaluate(
         overall: s.overall(&everybody),
         worst_group: worst(&groups, metric),
         levelled_down: levelled_down(&groups, &gap.entries),
-        notes: notes(&s.all, &counted.concat(), &groups),
+        notes: notes(&s.all, &counted.concat(), &groups, fairness.group_noise),
         gap,
         groups,
     }
@@ -238,11 +269,13 @@ impl Setting<'_> {
         }
         let own = counted.strata(|c| &c.drops, 1.0, 0);
         g.drop = bounded(&contrast(&own, true, 1.0 - self.fairness.confidence));
-        let excess = contrast(&counted.excess_strata(&self.all), true, self.alpha);
+        let excess =
+            contrast(&counted.excess_strata(&self.all), true, self.alpha).widened(self.noise(counted, |c| &c.drops));
         g.excess_drop = bounded(&excess);
         let mut clauses = vec![self.clause("excess drop", &excess, self.fairness.max_excess_drop, true, g.n)];
         if let Some(floor) = self.fairness.min_metric {
-            let c = contrast(&counted.strata(|c| &c.hits[By::Int8 as usize], 1.0, 0), false, self.alpha);
+            let c = contrast(&counted.strata(Cell::int8, 1.0, 0), false, self.alpha)
+                .widened(self.noise(counted, Cell::int8));
             clauses.push(self.clause(&self.fairness.metric.to_string(), &c, floor, false, g.n));
         }
         g.verdict = clauses.iter().map(|c| c.verdict).max().unwrap_or(Outcome::Undecided);
@@ -255,21 +288,35 @@ impl Setting<'_> {
         g
     }
 
+    /// How far wrong group labels can move the metric of a group up and down: the mean over its cells of
+    /// [`label_noise`].
+    fn noise(&self, own: &Counted, of: impl Fn(&Cell) -> &Tally) -> [f64; 2] {
+        if self.fairness.group_noise <= 0.0 {
+            return [0.0; 2];
+        }
+        let mut sum = [0.0; 2];
+        for cell in &own.cells {
+            let Some(all) = self.all.cells.iter().find(|c| c.class == cell.class) else { continue };
+            let moved = label_noise(of(cell), of(all), self.fairness.group_noise);
+            sum.iter_mut().zip(moved).for_each(|(s, m)| *s += m / own.cells.len() as f64);
+        }
+        sum
+    }
+
     /// One clause: `c` must stay at or under `limit` (`upward`), or at or over it.
     fn clause(&self, name: &str, c: &Contrast, limit: f64, upward: bool, n: usize) -> Clause {
         let slack = if upward { limit - c.value } else { c.value - limit };
-        let (toward, away) = if upward { (c.up, c.down) } else { (c.down, c.up) };
         let mut out = Clause {
-            verdict: Outcome::Undecided,
+            verdict: decide(c, limit, upward),
             samples: None,
             clusters: None,
             may_pass: false,
             words: String::new(),
         };
-        if toward <= slack {
-            out.verdict = Outcome::Pass;
-        } else if -slack > away {
-            out.verdict = Outcome::Fail;
+        if out.verdict == Outcome::Pass {
+            return out;
+        }
+        if out.verdict == Outcome::Fail {
             out.words = format!("{name} breaks the limit {limit} by more than chance explains");
         } else if slack <= 0.0 {
             out.words =
@@ -329,25 +376,47 @@ impl Setting<'_> {
         let Some(limit) = self.fairness.max_gap.filter(|_| groups.len() > 1) else {
             return (groups.len() > 1).then_some(gap);
         };
-        let (mut lower, mut upper, mut verdict, mut words) = (0.0_f64, 0.0_f64, Outcome::Pass, vec![]);
-        for (k, a) in groups.iter().enumerate() {
-            for b in &groups[k + 1..] {
+        let (mut lower, mut upper, mut verdict) = (0.0_f64, 0.0_f64, Outcome::Pass);
+        let mut decisive: Option<(Contrast, Outcome, [usize; 2])> = None;
+        for i in 0..groups.len() {
+            for j in i + 1..groups.len() {
                 // Larger first: the other sign of the same difference is further from the limit.
-                let (a, b) = if a.1 >= b.1 { (a, b) } else { (b, a) };
-                let of = |c: &Counted, sign, side| c.strata(|c| &c.hits[By::Int8 as usize], sign, side);
-                let strata = [of(a.3, 1.0, 0), of(b.3, -1.0, 1)].concat();
-                let c = contrast(&strata, false, self.alpha);
-                let name = format!("gap of {} and {}", a.0.name, b.0.name);
-                let clause = self.clause(&name, &c, limit, true, a.3.rows + b.3.rows);
+                let (i, j) = if groups[i].1 >= groups[j].1 { (i, j) } else { (j, i) };
+                let of = |g: usize, sign, side| groups[g].3.strata(Cell::int8, sign, side);
+                let noise = |g: usize| self.noise(groups[g].3, Cell::int8);
+                let (a, b) = (noise(i), noise(j));
+                let c = contrast(&[of(i, 1.0, 0), of(j, -1.0, 1)].concat(), false, self.alpha)
+                    .widened([a[0] + b[1], a[1] + b[0]]);
                 lower = lower.max(c.lower());
                 upper = upper.max(c.upper());
-                verdict = verdict.max(clause.verdict);
-                words.extend(Some(clause.words).filter(|w| !w.is_empty()));
+                let own = decide(&c, limit, true);
+                verdict = verdict.max(own);
+                if decisive.as_ref().is_none_or(|(d, of, _)| (own, c.upper()) > (*of, d.upper())) {
+                    decisive = Some((c, own, [i, j]));
+                }
             }
         }
+        // Of many pairs, the one that is furthest from the limit says what is missing.
+        let words = decisive.map(|(c, _, [i, j])| {
+            let (a, b) = (&groups[i], &groups[j]);
+            self.clause(&format!("gap of {} and {}", a.0.name, b.0.name), &c, limit, true, a.3.rows + b.3.rows).words
+        });
         (gap.lower, gap.upper, gap.verdict) = (Some(lower), finite(upper).map(|u| u.min(1.0)), Some(verdict));
-        gap.words = words.join("; ");
+        gap.words = words.unwrap_or_default();
         Some(gap)
+    }
+}
+
+/// What a contrast says of a limit: it must stay at or under it (`upward`), or at or over it.
+fn decide(c: &Contrast, limit: f64, upward: bool) -> Outcome {
+    let slack = if upward { limit - c.value } else { c.value - limit };
+    let (toward, away) = if upward { (c.up, c.down) } else { (c.down, c.up) };
+    if toward <= slack {
+        Outcome::Pass
+    } else if -slack > away {
+        Outcome::Fail
+    } else {
+        Outcome::Undecided
     }
 }
 
@@ -388,8 +457,14 @@ fn levelled_down(groups: &[GroupVerdict], gaps: &[EntryGap]) -> LevelledDown {
     LevelledDown { value: !entries.is_empty(), entries, text }
 }
 
-fn notes(all: &Counted, counted: &[Counted], groups: &[GroupVerdict]) -> Vec<String> {
+fn notes(all: &Counted, counted: &[Counted], groups: &[GroupVerdict], noise: f64) -> Vec<String> {
     let mut notes = vec![];
+    if noise > 0.0 {
+        notes.push(format!(
+            "Up to {} % of each group's labels may be wrong: every bound is wider by the worst that this can do.",
+            number(100.0 * noise)
+        ));
+    }
     for (c, g) in counted.iter().zip(groups).filter(|(_, g)| g.n > 0) {
         if c.rows == all.rows {
             notes.push(format!("{} is everybody: its excess drop is 0 by definition, so it proves nothing.", g.group));

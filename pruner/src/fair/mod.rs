@@ -15,9 +15,11 @@
 //! | [`panel`] | all metrics of a dense and a small model, with intervals |
 //! | [`stats`] | quantiles and intervals of one proportion |
 //! | [`contrast`] | bounds on a weighted sum of stratum means: every bound of the verdict is one |
+//! | [`noise`] | what wrong labels of groups can do to a mean |
 //! | [`verdict`] | PASS, FAIL or UNDECIDED; the only reader of the verdict split |
 //! | [`mod@slack`] | how far a verdict is from its limits |
 //! | [`mod@table`] | the verdict as text for a terminal |
+//! | [`mod@simulate`] | how often verdicts err, and how much data they need, on models whose truth is known |
 //! | [`mod@audit`] | risk factors of the groups, before any pruning |
 //! | [`risk`] | factors to a ranking with words |
 //! | [`mod@foresight`] | how well that ranking had predicted, after the verdict |
@@ -36,10 +38,12 @@ pub mod foresight;
 #[cfg(test)]
 mod golden;
 pub mod metrics;
+pub mod noise;
 pub mod panel;
 pub mod parity;
 pub mod risk;
 pub mod similarity;
+pub mod simulate;
 pub mod slack;
 pub mod stats;
 pub mod table;

@@ -14,17 +14,25 @@ mod stats;
 mod summary;
 mod tables;
 
-use crate::sh::{Result, root};
+use crate::peers;
+use crate::sh::{Result, cmd, root, run};
 use options::Options;
 
 /// `cargo xtask study`: runs the cells of a selection that are not there yet. `cargo xtask study page`: writes the page
-/// about all that are.
+/// about all that are. `cargo xtask study verdict`: how often verdicts err, as `docs/verdict.md`.
 pub fn study(args: &[String]) -> Result<()> {
     match args.split_first() {
         Some((first, rest)) if first == "page" => {
             let o = Options::parse(rest)?;
             page::write(&load::load(&o.dir)?, &root().join(o.output))
         }
+        Some((first, [])) if first == "verdict" => verdict(),
         _ => runner::run(&Options::parse(args)?),
     }
+}
+
+/// Counts wrong verdicts on models whose truth is known.
+fn verdict() -> Result<()> {
+    let mut c = cmd(&peers::build_command()?);
+    run(c.args(["simulate-verdicts", "--runs", "2000", "-o"]).arg(root().join("docs/verdict.md")))
 }

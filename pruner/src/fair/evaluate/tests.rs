@@ -31,6 +31,27 @@ fn judge(n: &[usize], wrong: &[usize], extra: &str) -> Verdict {
     evaluate(&y, &[entry(&g, n.len())], None, &p, &fairness(extra))
 }
 
+/// Group 1 truly breaks the contract, and labels that lie hide it; the bound for such labels does not fall for it.
+#[test]
+fn wrong_labels_of_groups_do_not_win_a_pass() {
+    let (n, wrong) = ([3000, 1000], [30, 45]);
+    let (y, truth, p) = made(&n, &wrong);
+    // 5 % of group 1's labels are wrong: rows with a harmful flip went to group 0, and as many others came.
+    let mut lied = truth.clone();
+    let of = |g: usize, flipped: bool| -> Vec<usize> {
+        (0..y.len()).filter(|&i| truth[i] == g && (p.int8[i] != 0) == flipped).take(45).collect()
+    };
+    of(1, true).into_iter().for_each(|i| lied[i] = 0);
+    of(0, false).into_iter().for_each(|i| lied[i] = 1);
+    let judge = |g: &[usize], extra: &str| evaluate(&y, &[entry(g, 2)], None, &p, &fairness(extra)).groups[1].clone();
+    assert_ne!(judge(&truth, "max_excess_drop = 0.02").verdict, Outcome::Pass);
+    assert_eq!(judge(&lied, "max_excess_drop = 0.02").verdict, Outcome::Pass, "nobody knows");
+    let wary = judge(&lied, "max_excess_drop = 0.02\ngroup_noise = 0.05");
+    assert_eq!(wary.verdict, Outcome::Undecided);
+    let bound = wary.excess_drop.upper.unwrap();
+    assert!(bound > judge(&truth, "max_excess_drop = 0.02").excess_drop.value.unwrap(), "{bound}");
+}
+
 #[test]
 fn pass_fail_and_undecided() {
     let v = judge(&[2000, 2000], &[40, 44], "max_excess_drop = 0.02");

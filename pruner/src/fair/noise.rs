@@ -1,0 +1,86 @@
+//! What wrong labels of groups can do to a mean.
+//!
+//! Let a group's rows hold `n` values in {-1, 0, 1}, and let a share `ε` of its labels be wrong: up to `a = ε n` of these
+//! rows belong to others, and up to `a` rows of others belong to it. The true group's mean is then
+//! `(S - S_out + S_in) / (n - n_out + n_in)`. It is largest when the rows that leave are its -1s, then its 0s, and the rows that
+//! come are the others' 1s, of which there are only so many; and smallest the other way round. No model of who is
+//! mislabelled is assumed, so the bound holds for the worst one; the price is its width.
+
+use super::contrast::Tally;
+
+/// How far up and down the mean of `own`, whose rows are among those of `all`, can be from the true group's when a share
+/// `noise` of labels is wrong.
+pub fn label_noise(own: &Tally, all: &Tally, noise: f64) -> [f64; 2] {
+    let up = rise(own.rows, [own.pos, own.neg], all.pos - own.pos, noise);
+    let down = rise(own.rows, [own.neg, own.pos], all.neg - own.neg, noise);
+    [up, down]
+}
+
+/// Most by which the mean of `n` rows, `pos` of them 1 and `neg` of them -1, can rise when others have `others` rows of 1.
+fn rise(n: f64, [pos, neg]: [f64; 2], others: f64, noise: f64) -> f64 {
+    if n <= 0.0 {
+        return 0.0;
+    }
+    let moved = (noise * n).min(n);
+    let (leaves, comes) = (moved.min(neg), moved.min(others.max(0.0)));
+    let sum = pos - neg + leaves + comes;
+    // Zeros that leave make a sum over 0 weigh more; zeros that come make one under 0 weigh less.
+    let rows = if sum >= 0.0 { n - moved.min(n - pos) + comes } else { n - leaves + moved };
+    let most = if rows > 0.0 { (sum / rows).min(1.0) } else { 1.0 };
+    (most - (pos - neg) / n).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tally(values: &[f64]) -> Tally {
+        let rows: Vec<usize> = (0..values.len()).collect();
+        Tally::of(&rows, values, None)
+    }
+
+    #[test]
+    fn worst_cases_by_hand() {
+        // Ten rows, two of them 1 and one -1; others have three 1s. One label in ten is wrong: the -1 leaves, a 1 comes.
+        let own = [1.0, 1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let all = [&own[..], &[1.0, 1.0, 1.0, 0.0]].concat();
+        let [up, down] = label_noise(&tally(&own), &tally(&all), 0.1);
+        assert!((up - (0.3 - 0.1)).abs() < 1e-12, "{up}");
+        // A 1 leaves, and others have no -1 to come: (1 - 1) / 9 or with a 0 that comes.
+        assert!((down - 0.1).abs() < 1e-12, "{down}");
+        assert_eq!(label_noise(&tally(&own), &tally(&all), 0.0), [0.0, 0.0]);
+    }
+
+    proptest! {
+        /// No choice of rows that are exchanged moves the mean further.
+        #[test]
+        fn no_exchange_goes_further(
+            own in prop::collection::vec(-1i8..2, 1..30),
+            others in prop::collection::vec(-1i8..2, 0..30),
+            noise in 0.0f64..0.5,
+            out in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+            come in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let own: Vec<f64> = own.into_iter().map(f64::from).collect();
+            let others: Vec<f64> = others.into_iter().map(f64::from).collect();
+            let most = (noise * own.len() as f64) as usize;
+            let pick = |from: &[f64], of: Vec<prop::sample::Index>| -> Vec<usize> {
+                let mut at: Vec<usize> = of.iter().filter(|_| !from.is_empty()).map(|i| i.index(from.len())).collect();
+                at.sort_unstable();
+                at.dedup();
+                at.truncate(most);
+                at
+            };
+            let (out, come) = (pick(&own, out), pick(&others, come));
+            let kept = own.iter().enumerate().filter(|(i, _)| !out.contains(i)).map(|(_, v)| *v);
+            let truth: Vec<f64> = kept.chain(come.iter().map(|&i| others[i])).collect();
+            prop_assume!(!truth.is_empty());
+            let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+            let all = [own.clone(), others].concat();
+            let [up, down] = label_noise(&tally(&own), &tally(&all), noise);
+            let moved = mean(&truth) - mean(&own);
+            prop_assert!(moved <= up + 1e-9 && -moved <= down + 1e-9, "{moved} {up} {down}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! How much data a verdict needs: the probability of a PASS for a model that deserves one, by simulation with the code
+//! that judges.
+
+use super::cases::{About, Case, Clause, Who};
+use super::draw::Sampling;
+use super::simulate;
+use super::world::{Class, Group, World};
+use crate::contract::{Contract, Fairness, Metric};
+use crate::error::{Error, Result};
+
+/// What is known before the data are there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Relative sizes of the groups.
+    pub shares: Vec<f64>,
+    /// Probabilities of a harmful and of a helpful flip, the same in every group: no group has an excess drop.
+    pub flips: [f64; 2],
+    /// The contract's `max_excess_drop`.
+    pub bound: f64,
+    /// The contract's confidence.
+    pub confidence: f64,
+    /// Fewest and most rows of a cluster, where rows are clustered.
+    pub cluster: Option<(usize, usize)>,
+    /// Correlation of the outcomes of two rows of one cluster.
+    pub icc: f64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan { shares: vec![1.0, 1.0], flips: [0.03, 0.02], bound: 0.02, confidence: 0.95, cluster: None, icc: 0.0 }
+    }
+}
+
+/// Most rows or clusters of the smallest group that are tried.
+pub const MOST: usize = 100_000;
+
+impl Plan {
+    fn check(&self) -> Result<()> {
+        let [harm, help] = self.flips;
+        let bad = |what: &str| Err(Error::new(format!("the plan cannot be: {what}")));
+        if self.shares.len() < 2 || self.shares.iter().any(|s| !s.is_finite() || *s <= 0.0) {
+            return bad("it takes two groups or more, each with a share over 0");
+        }
+        if harm < 0.0 || help < 0.0 || harm + help > 0.5 {
+            return bad("flips are shares of rows, together at most 0.5");
+        }
+        if !(0.0..1.0).contains(&self.icc) {
+            return bad("a correlation is at least 0 and under 1");
+        }
+        if self.cluster.is_some_and(|(lo, hi)| lo == 0 || hi < lo || hi > 10_000) {
+            return bad("clusters have from 1 to 10,000 rows");
+        }
+        Ok(())
+    }
+
+    /// Rows or clusters of every group when the smallest has `smallest`.
+    fn sizes(&self, smallest: usize) -> Vec<usize> {
+        let least = self.shares.iter().copied().fold(f64::INFINITY, f64::min);
+        self.shares.iter().map(|s| (s / least * smallest as f64).round() as usize).collect()
+    }
+
+    fn case(&self, smallest: usize) -> Result<Case> {
+        let sizes = self.sizes(smallest);
+        let total: usize = sizes.iter().sum();
+        let [harm, help] = self.flips;
+        let class = Class { mix: 1.0, both: 0.9 - harm - help, harm, help };
+        let group = |n: &usize| Group { share: *n as f64 / total as f64, classes: vec![class] };
+        let cluster = if self.cluster.is_some() { "\ncluster = \"c\"" } else { "" };
+        let text = format!(
+            "[fairness]\ngroups = [\"g\"]\nmax_excess_drop = {}\nconfidence = {}{cluster}\n",
+            self.bound, self.confidence
+        );
+        let fairness: Fairness = Contract::parse(&text)?.fairness;
+        Ok(Case {
+            about: About {
+                clause: Clause::ExcessDrop,
+                on_the_limit: Who::One,
+                metric: Metric::Accuracy.to_string(),
+                groups: sizes.len(),
+                equal: false,
+                data: String::new(),
+                flips: self.flips,
+                icc: self.icc,
+            },
+            world: World { metric: Metric::Accuracy, groups: sizes.iter().map(group).collect(), icc: self.icc },
+            sampling: match self.cluster {
+                None => Sampling::Independent { rows: total },
+                Some(size) => Sampling::Clustered { clusters: sizes, size },
+            },
+            fairness,
+            controls: vec![],
+        })
+    }
+}
+
+/// Probability of a PASS when the smallest group has so many rows (or clusters), over `runs` drawn sets.
+///
+/// # Errors
+/// A plan that cannot be.
+pub fn power(plan: &Plan, smallest: usize, runs: usize, seed: u64) -> Result<f64> {
+    plan.check()?;
+    let score = simulate(&plan.case(smallest)?, runs, seed);
+    Ok(score.passes as f64 / runs.max(1) as f64)
+}
+
+/// Rows (or clusters) of the smallest group so that the probability of a PASS is at least `want`, to about 5 %; `None`
+/// when [`MOST`] are too few.
+///
+/// # Errors
+/// As [`power`].
+pub fn needed(plan: &Plan, want: f64, runs: usize, seed: u64) -> Result<Option<usize>> {
+    let enough = |n: usize| Ok::<bool, Error>(power(plan, n, runs, seed)? >= want);
+    let (mut lo, mut hi) = (1_usize, if plan.cluster.is_some() { 4 } else { 32 });
+    while !enough(hi)? {
+        (lo, hi) = (hi, hi * 2);
+        if hi > MOST {
+            return Ok(None);
+        }
+    }
+    while hi > lo + 1 && hi as f64 / lo as f64 > 1.05 {
+        let mid = (lo + hi) / 2;
+        if enough(mid)? { hi = mid } else { lo = mid }
+    }
+    Ok(Some(hi))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_has_the_power_that_was_asked_for() {
+        let plan = Plan { bound: 0.05, ..Plan::default() };
+        let n = needed(&plan, 0.8, 100, 1).unwrap().unwrap();
+        // Other draws than those that the answer was found on.
+        assert!(power(&plan, n, 400, 2).unwrap() > 0.7, "{n}");
+        assert!(power(&plan, n / 2, 400, 2).unwrap() < 0.7, "{n}");
+        let more = Plan { shares: vec![1.0; 7], ..plan.clone() };
+        assert!(power(&more, n, 200, 2).unwrap() < 0.8, "seven groups need more each than two");
+        let clustered = Plan { cluster: Some((10, 10)), icc: 0.2, ..plan };
+        let clusters = needed(&clustered, 0.8, 60, 1).unwrap().unwrap();
+        assert!(clusters * 10 > n, "correlated rows say less: {clusters} clusters of 10 against {n} rows");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let error = |plan: Plan| power(&plan, 10, 1, 1).unwrap_err().to_string();
+        assert!(error(Plan { shares: vec![1.0], ..Plan::default() }).contains("two groups"));
+        assert!(error(Plan { flips: [0.4, 0.4], ..Plan::default() }).contains("flips"));
+        assert!(error(Plan { icc: 1.0, ..Plan::default() }).contains("correlation"));
+        assert!(error(Plan { cluster: Some((5, 2)), ..Plan::default() }).contains("clusters"));
+    }
+}

@@ -1,0 +1,79 @@
+//! A short version of the study, and that it is about the code that users run.
+
+use super::cases::recipes;
+use super::*;
+use crate::contract::Contract;
+use crate::data::{Column, Rows};
+use crate::fair::judge_selection;
+
+#[test]
+fn a_draw_is_judged_as_a_users_rows_are() {
+    for recipe in recipes().into_iter().filter(|r| r.groups == 7) {
+        let case = recipe.case().unwrap();
+        let d = drawn(&case, 3, 5);
+        let column = |codes: Vec<u32>| {
+            let most = codes.iter().max().map_or(0, |m| m + 1);
+            Column { values: (0..most).map(|v| v.to_string()).collect(), codes }
+        };
+        let mut groups = vec![0; d.y.len()];
+        for (k, g) in d.entry.groups.iter().enumerate() {
+            g.rows.iter().for_each(|&i| groups[i] = k as u32);
+        }
+        let mut columns = vec![("g".to_owned(), column(groups))];
+        columns.extend(d.clusters.clone().map(|c| ("c".to_owned(), column(c))));
+        let rows = Rows {
+            sample: vec![1],
+            x: vec![0.0; d.y.len()],
+            y: d.y.clone(),
+            classes: 4,
+            columns: columns.into_iter().collect(),
+        };
+        let contract = Contract {
+            fairness: case.fairness.clone(),
+            budget: Default::default(),
+            input: Default::default(),
+            text: String::new(),
+        };
+        let v = judge_selection(&rows, &contract, &d.predictions).unwrap();
+        assert_eq!(v, judge(&d, true, &case.fairness, Correction::Simultaneous));
+    }
+}
+
+#[test]
+fn truths_lie_on_the_limit() {
+    for recipe in recipes() {
+        let case = recipe.case().unwrap();
+        let truth = case.world.truth();
+        let rates = case
+            .world
+            .groups
+            .iter()
+            .flat_map(|g| &g.classes)
+            .all(|c| c.harm >= 0.0 && c.help >= 0.0 && c.both >= 0.0 && c.both + c.harm + c.help <= 1.0);
+        assert!(rates, "{recipe:?}");
+        let on = (0..recipe.groups).filter(|&g| broken(g, &case.fairness, &truth)).count();
+        let want = match (recipe.clause, recipe.who) {
+            (cases::Clause::Gap, _) => 0,
+            (_, cases::Who::One) => 1,
+            (_, cases::Who::Half) => recipe.groups.div_ceil(2),
+            (_, cases::Who::All) => recipe.groups,
+        };
+        assert_eq!(on, want, "{recipe:?} {truth:?}");
+        // Nobody is beyond it.
+        assert!(truth.excess.iter().all(|e| *e <= case.fairness.max_excess_drop + 1e-9));
+    }
+}
+
+#[test]
+fn errors_that_chance_allows() {
+    assert_eq!((most_errors(2000, 0.05), most_errors(0, 0.05)), (132, 0));
+}
+
+/// Some hundred verdicts where many groups lie on the limit: few say PASS, and bounds one at a time say it too often.
+#[test]
+fn the_promise_holds_and_the_control_fails() {
+    let recipe = recipes().into_iter().find(|r| r.groups == 24 && r.who == cases::Who::Half && r.cluster.is_none());
+    let score = simulate(&recipe.unwrap().case().unwrap(), 200, 7);
+    assert!(score.claims <= most_errors(200, 0.05), "{score:?}");
+    assert!(score.controls[control::Control::NotSimultaneous as usize] > most_errors(200, 0.05), "{score:?}");
+}
