@@ -67,7 +67,7 @@ fn from_data_to_a_verified_file() {
         let panel = desk.json(&format!("{line} --pruned {pruned}"));
         assert!(panel["entries"].as_array().is_some_and(|e| e.len() == 2) && panel["clusters"].is_u64());
         let layers = panel["similarity"]["layers"].as_array().expect("layers");
-        layers.iter().map(|l| number(&l["everybody"])).collect()
+        layers.iter().map(|l| number(&l["everybody"]["value"])).collect()
     };
     let (pruned_layers, own_layers) = (alike("model.pruned.onnx"), alike("model.onnx"));
     assert!(pruned_layers.len() == own_layers.len() && pruned_layers.iter().any(|v| *v < 0.9999), "{pruned_layers:?}");

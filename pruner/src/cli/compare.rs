@@ -9,7 +9,7 @@ use evenkeel::error::{Context, Error, Result};
 use evenkeel::fair::exemplars::Exemplars;
 use evenkeel::fair::panel::{Comparison, Model, REPLICATES};
 use evenkeel::fair::panel_table;
-use evenkeel::fair::similarity::similarity;
+use evenkeel::fair::similarity::{Sample, similarity};
 use evenkeel::net::{Net, device, set};
 use evenkeel::progress::Stop;
 use evenkeel_runtime::cast::MappedFile;
@@ -107,7 +107,13 @@ impl Compare {
         if let Some(path) = &self.pruned {
             let pruned = chain::load_network(path)?;
             set::check_shape(&p.data.select.sample, &pruned).map_err(|e| e.at(path))?;
-            let found = similarity(&dense, &pruned, &p.select, &p.select_groups, &cpu, &stop);
+            let sample = Sample {
+                set: &p.select,
+                groups: &p.select_groups,
+                clusters: clusters.as_deref(),
+                confidence: self.confidence,
+            };
+            let found = similarity(&dense, &pruned, sample, &cpu, &stop);
             panel.similarity = Some(found.map_err(|e| e.at(path))?);
         }
         if self.json {

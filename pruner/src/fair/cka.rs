@@ -46,6 +46,22 @@ impl Gram {
     }
 }
 
+/// Standard error of [`linear_cka`] by the jackknife that leaves out one block at a time (Tukey; Künsch 1989); `blocks`
+/// says which block each row is in: a cluster, or rows far from each other. A bootstrap would not do: rows that repeat
+/// are alike in both representations, which raises every replicate. `None` for fewer than two blocks.
+pub fn jackknife_error(x: &Gram, y: &Gram, blocks: &[u32]) -> Option<f64> {
+    let names: std::collections::BTreeSet<u32> = blocks.iter().copied().collect();
+    let without = |block: &u32| {
+        let rows: Vec<usize> = (0..blocks.len()).filter(|&i| blocks[i] != *block).collect();
+        linear_cka(&x.subset(&rows), &y.subset(&rows))
+    };
+    let values = names.iter().map(without).collect::<Option<Vec<f64>>>()?;
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    (n > 1.0).then(|| ((n - 1.0) / n * squares).sqrt())
+}
+
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -253,6 +253,9 @@ fn similarity_of_layers_of_different_width() {
     same("cka", cka::linear_cka(&x, &y), &json["cka"]);
     let first: Vec<usize> = (0..15).collect();
     same("cka of some", cka::linear_cka(&x.subset(&first), &y.subset(&first)), &json["cka_of_first_15"]);
+    let blocks: Vec<u32> = (0..40).map(|i| i % 8).collect();
+    same("jackknife", cka::jackknife_error(&x, &y, &blocks), &json["jackknife_of_8_blocks"]);
+    assert_eq!(cka::jackknife_error(&x, &y, &[3; 40]), None);
     assert_eq!(cka::linear_cka(&x, &cka::Gram::of(&[0.1; 120], 40)), None);
 }
 

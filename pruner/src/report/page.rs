@@ -55,9 +55,9 @@ fn header(r: &Report) -> Markup {
             p { (e.asked) }
             h2 { "What was found" }
             ul { @for line in &e.found { li { (line) } } }
-            h2 { "For whom" }
+            h2 { "For whom the contract holds" }
             div.cards {
-                (card(Outcome::Pass, "Safe", count(Outcome::Pass), &e.safe))
+                (card(Outcome::Pass, "Kept", count(Outcome::Pass), &e.safe))
                 (card(Outcome::Undecided, "Not shown", count(Outcome::Undecided), &e.open))
                 (card(Outcome::Fail, "Broken", count(Outcome::Fail), &e.broken))
             }
@@ -137,7 +137,7 @@ fn groups(v: &Verdict) -> Markup {
                 (plot::legend(&[(0, "lost in all"), (2, "lost beyond everybody")]))
                 (plot::dots("Points that each group lost, in all and beyond everybody", &lost, Some((v.limits.max_excess_drop, &limit)), ""))
                 figcaption {
-                    "In points; right of 0 is harm. A group is safe when the whole bar of the filled mark ends at or left of "
+                    "In points; right of 0 is harm. A group passes when the whole bar of the filled mark ends at or left of "
                     "the line. " (v.levelled_down.text)
                 }
             }

@@ -5,7 +5,7 @@ use super::{BudgetLine, Report};
 use crate::contract::Metric;
 use crate::fair::metrics::sign;
 use crate::fair::table::{number, percent, points};
-use crate::fair::verdict::{GroupVerdict, Outcome, Verdict};
+use crate::fair::verdict::{Bounded, GroupVerdict, Outcome, Verdict};
 
 /// What the first screen says.
 #[derive(Clone, Debug, PartialEq)]
@@ -234,36 +234,30 @@ fn found(r: &Report) -> Vec<String> {
 /// Why a group has its verdict.
 fn why(g: &GroupVerdict, v: &Verdict) -> String {
     let limit = v.limits.max_excess_drop;
-    let change = format!("{} → {}", percent(g.dense), percent(g.int8));
-    let Some(excess) = g.excess_drop.value else { return change };
-    let upper = g.excess_drop.upper;
-    // The floor is what is left to explain a verdict that the excess drop does not.
-    let keeps = upper.is_some_and(|u| u <= limit);
-    let breaks = g.excess_drop.lower.is_some_and(|l| l > limit);
-    match (g.verdict, v.limits.min_metric) {
-        (Outcome::Pass, _) => match upper {
-            Some(u) if u > 0.0 => format!("{change}; at most {} beyond everybody", in_points(u)),
-            _ => format!("{change}; no more than everybody"),
-        },
-        (Outcome::Fail, Some(floor)) if !breaks => {
-            format!("{change}; below the floor of {}", percent(Some(floor)))
+    let mut out = vec![format!("{} → {}", percent(g.dense), percent(g.int8))];
+    let Bounded { value, lower, upper } = g.excess_drop;
+    let allowed = format!("{} allowed", number(100.0 * limit));
+    match upper {
+        Some(u) if u <= 0.0 => out.push("no more than everybody".to_owned()),
+        Some(u) if u <= limit => out.push(format!("at most {} beyond everybody", in_points(u))),
+        _ if lower.is_some_and(|l| l > limit) => {
+            out.push(format!("{} points beyond everybody, {allowed}", points(value)));
         }
-        (Outcome::Fail, _) => {
-            format!("{change}; {} points beyond everybody, {} allowed", points(Some(excess)), number(100.0 * limit))
+        Some(u) => {
+            let (measured, most) = (points(value), points(Some(u)));
+            out.push(format!("{measured} points beyond everybody, but it may be {most}, {allowed}"));
         }
-        (Outcome::Undecided, Some(floor)) if keeps => {
-            format!("{change}; may be below the floor of {}", percent(Some(floor)))
-        }
-        (Outcome::Undecided, _) => match upper {
-            Some(u) => format!(
-                "{change}; {} points beyond everybody, but it may be {}, {} allowed",
-                points(Some(excess)),
-                points(Some(u)),
-                number(100.0 * limit)
-            ),
-            None => format!("{change}; too few people to say how far this can be off"),
-        },
+        None => out.push("too few people to say how far this can be off".to_owned()),
     }
+    if let Some(floor) = v.limits.min_metric.filter(|_| g.verdict != Outcome::Pass) {
+        let [lower, upper] = g.int8_interval;
+        if upper < floor {
+            out.push(format!("below the floor of {}", percent(Some(floor))));
+        } else if lower < floor {
+            out.push(format!("may be below the floor of {}", percent(Some(floor))));
+        }
+    }
+    out.join("; ")
 }
 
 fn next(r: &Report) -> Vec<String> {
@@ -352,3 +346,6 @@ pub(super) fn thousands(n: u64) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use crate::contract::Contract;
 use crate::data::groups::Group;
 use crate::fair::verdict::sample_verdict;
 
-fn sample() -> Report {
+pub(super) fn sample() -> Report {
     let contract = "[fairness]\ngroups = [\"gender\", \"age\"]\nmax_excess_drop = 0.02\nmax_gap = 0.1\n\n[budget]\nmacs = \"40%\"\n";
     let sizes = [("gender=female", 0..1500), ("gender=male", 1500..3000), ("age=<b>old</b> & grey", 1200..1700)];
     let group = |(name, rows): (&str, std::ops::Range<usize>)| Group { name: name.into(), rows: rows.collect() };
@@ -86,6 +86,49 @@ fn the_json_has_the_keys_that_tools_rely_on() {
     );
     assert!(json["verdict"].is_string() && json["groups"][0]["excess_drop"]["upper"].is_f64());
     assert_eq!(serde_json::from_value::<crate::fair::Verdict>(json).unwrap().groups.len(), r.verdict.groups.len());
+}
+
+/// The pre-check of the sample's groups, with risks in this order.
+fn pre_check(risks: &[(&str, f64)]) -> Audit {
+    let group = |(name, score): &(&str, f64)| {
+        serde_json::json!({
+            "group": name, "n": 100, "clusters": null, "share": 0.1, "value": 0.9, "interval": [0.8, 0.95],
+            "uncertainty": 0.2, "boundary": 0.1, "margin": 1.0, "grad_norm": null, "ece": 0.1, "class_mix": 0.0,
+            "positive_rate": null, "imbalance": null, "amplification": 0.0, "score": score, "words": "small <b>",
+            "advice": "collect"
+        })
+    };
+    let groups: Vec<_> = risks.iter().map(group).collect();
+    let audit = serde_json::json!({
+        "n": 300, "clusters": null, "metric": "accuracy", "value": 0.9, "confidence": 0.95, "ece": 0.1,
+        "uncertainty": 0.2, "margin": 1.0, "groups": groups, "empty": []
+    });
+    serde_json::from_value(audit).unwrap()
+}
+
+#[test]
+fn the_pre_check_is_held_against_the_verdict() {
+    let risks = [("age=<b>old</b> & grey", 1.0), ("gender=male", 0.1), ("gender=female", -1.0), ("gone=x", 2.0)];
+    let r = sample().with_audit(pre_check(&risks));
+    let f = r.foresight.as_ref().unwrap();
+    assert_eq!((f.groups, f.excess_drop.score.rho), (3, Some(1.0)));
+    assert!(f.words.contains("nothing can be said"), "{}", f.words);
+    let page = html(&r).unwrap();
+    assert!(
+        page.contains("Was it foreseen?") && page.contains("nothing can be said") && page.contains("small &lt;b&gt;")
+    );
+    assert!(r.text().contains("pre-check: 3 groups"), "{}", r.text());
+    // It is in the JSON, and comes back from it.
+    assert_eq!(Report::parse(&r.json().unwrap()).unwrap(), r);
+}
+
+#[test]
+fn reports_of_earlier_versions_still_have_a_page() {
+    let text = sample().json().unwrap();
+    assert!(!text.contains("\"audit\"") && !text.contains("\"foresight\""));
+    let old = Report::parse(&text).unwrap();
+    assert!(old.audit.is_none() && !html(&old).unwrap().contains("Was it foreseen?"));
+    assert!(old.text().contains("What to do next"));
 }
 
 #[test]

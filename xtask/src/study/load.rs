@@ -178,7 +178,7 @@ fn pair(lower: &Value, upper: &Value) -> Option<[f64; 2]> {
 
 /// 1 less the mean over layers that have a CKA.
 fn dissimilarity(layers: &Value) -> Option<f64> {
-    let alike: Vec<f64> = layers.as_array()?.iter().filter_map(|l| l["everybody"].as_f64()).collect();
+    let alike: Vec<f64> = layers.as_array()?.iter().filter_map(|l| l["everybody"]["value"].as_f64()).collect();
     (!alike.is_empty()).then(|| 1.0 - alike.iter().sum::<f64>() / alike.len() as f64)
 }
 
@@ -190,7 +190,7 @@ pub fn sample(method: &str, seed: u64, worst: f64, excess: f64) -> Value {
         "method": method,
         "seed": seed,
         "cpu_seconds": 10.0,
-        "similarity": { "layers": [{ "everybody": 0.9 }, { "everybody": null }, { "everybody": 0.7 }] },
+        "similarity": { "layers": [{ "everybody": { "value": 0.9 } }, { "everybody": {} }, { "everybody": { "value": 0.7 } }] },
         "report": {
             "verdict": "UNDECIDED",
             "budget": { "macs": { "value": 250, "dense": 1000 }, "flash": { "value": 80 } },
