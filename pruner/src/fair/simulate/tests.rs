@@ -66,7 +66,7 @@ fn truths_lie_on_the_limit() {
 
 #[test]
 fn errors_that_chance_allows() {
-    assert_eq!((most_errors(2000, 0.05), most_errors(0, 0.05)), (132, 0));
+    assert_eq!((most_errors(2000, 0.05), most_errors(0, 0.05)), (131, 0));
 }
 
 /// Some hundred verdicts where many groups lie on the limit: few say PASS, and bounds one at a time say it too often.
