@@ -115,6 +115,7 @@ pub struct Candidates<'a> {
 /// When the limits cannot be met: says by how much, and which layers block it.
 pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) -> Result<Vec<Vec<usize>>> {
     let Candidates { graph, coupling, scores, dense_widths } = *from;
+    let least = least(from, limits, rules, frame);
     let mut shapes = Shapes::new(graph, coupling);
     let mut kept: Vec<Vec<usize>> = coupling.classes.iter().map(|c| (0..c.channels).collect()).collect();
     let mut lost = vec![0.0; scores.groups.len()];
@@ -124,7 +125,7 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
         let mut best: Option<(f64, usize, Vec<usize>)> = None;
         for (i, class) in coupling.classes.iter().enumerate() {
             let (width, dense) = (kept[i].len(), dense_widths[i]);
-            let floor = floor(graph, class, dense, rules);
+            let floor = floor(graph, class, dense, rules).max(least[i]);
             if class.frozen.is_some() || width <= floor {
                 continue;
             }
@@ -156,6 +157,25 @@ pub fn select(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) 
         give_back(&mut kept, removed, &mut shapes, limits, frame)?;
     }
     Ok(kept)
+}
+
+/// A layer keeps at least this share of what thinning all alike would leave it. Importance is a local estimate; without
+/// this, wide layers that cost few MACs are thinned to the bone, and networks of bytes and MACs far under their limits
+/// do worse than evenly thinned ones.
+const EVEN: f64 = 0.75;
+
+/// The fewest channels per class where channels are chosen over all layers; 0 where layers are thinned alike, or where
+/// that does not meet the limits.
+fn least(from: &Candidates, limits: &Limits, rules: &Rules, frame: &Frame) -> Vec<usize> {
+    let even = match rules.policy {
+        Policy::Cheapest => select(from, limits, &Rules { policy: Policy::Uniform, ..*rules }, frame).ok(),
+        Policy::Uniform | Policy::Share => None,
+    };
+    let share = |kept: &Vec<usize>| {
+        let least = (EVEN * kept.len() as f64).ceil() as usize;
+        least.next_multiple_of(rules.round_to).min(kept.len())
+    };
+    even.map_or_else(|| vec![0; from.coupling.classes.len()], |even| even.iter().map(share).collect())
 }
 
 /// Takes back what fits after all, the last removed first: the last bundle rarely meets the limits exactly, and what was
