@@ -37,7 +37,8 @@ cargo xtask <command>
   study [FLAGS]     every method of `evenkeel methods` and some sums on three data sets over budgets and seeds; what is
                     there already in target/study is not run again. --cases, --methods, --budgets (50,25,10): lists
                     with commas; --seeds: 5 (0 to 4), 5-9 or 1,3; --jobs N at a time (2); --schedule STEPS,TUNE,RECOVER;
-                    --binary FILE: the command to run; --dir FOLDER; --retry: what failed, again
+                    --binary FILE: the command to run; --dir FOLDER; --retry: what failed, again.
+                    study page: docs/study.md from the results; study verdict: docs/verdict.md
   peers [ROUNDS]    time of one inference on this host against ONNX Runtime, LiteRT, tract and rten (default 7 rounds;
                     needs python3 and the registries of Python and Rust)
   second-opinion    the networks of ../shared through burn-candle in f32: agreement and latency
