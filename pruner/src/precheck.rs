@@ -1,4 +1,4 @@
-//! The pre-check as the commands run it: the dense network on selection rows, then [`fair::audit`](crate::fair::audit).
+//! The pre-check as the commands run it: the dense network on selection rows, then `fair::audit`.
 
 use crate::chain::Prepared;
 use crate::contract::Fairness;

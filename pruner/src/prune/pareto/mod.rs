@@ -1,10 +1,10 @@
 //! The search for a Pareto front of small networks: cost against the metric of everybody and the excess drop of the worst
 //! group, under the contract's budget.
 //!
-//! One short run of the schedule gives checkpoints ([`breed`]). A candidate is a width for every class of channels
-//! ([`space`]), cut out of the nearest larger checkpoint and fine-tuned for a few steps. NSGA-II ([`nsga`]) breeds them,
+//! One short run of the schedule gives checkpoints (`breed`). A candidate is a width for every class of channels
+//! (`space`), cut out of the nearest larger checkpoint and fine-tuned for a few steps. NSGA-II (`nsga`) breeds them,
 //! the work folder ([`archive`]) keeps them, and the smallest that holds on selection rows after a full recovery is picked
-//! ([`finalists`]).
+//! (`finalists`).
 
 pub mod archive;
 mod breed;
