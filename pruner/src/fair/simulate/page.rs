@@ -70,6 +70,12 @@ pub fn page(cells: &[Cell], command: &str, power: usize, seed: u64) -> Result<St
         cells.len(),
         100.0 * worst as f64 / runs.max(1) as f64
     );
+    let over = cells.iter().filter(|c| c.score.claims as f64 > LEVEL * runs as f64).count();
+    let _ = writeln!(
+        out,
+        "Cells over 5 % as counted: {over}. The column counts a verdict where a single group is wrongly said to PASS; a verdict \
+         as a whole says PASS only when every group does, so it errs at most as often.\n"
+    );
     out.push_str(
         "The last columns are negative controls on the same data, in per cent of false claims: bounds without the \
          correction for many groups, rows of a cluster taken as independent, and Wald's bounds (estimate plus normal quantile \
