@@ -269,13 +269,20 @@ impl Setting<'_> {
         }
         let own = counted.strata(|c| &c.drops, 1.0, 0);
         g.drop = bounded(&contrast(&own, true, 1.0 - self.fairness.confidence));
-        let excess =
-            contrast(&counted.excess_strata(&self.all), true, self.alpha).widened(self.noise(counted, |c| &c.drops));
+        let [level, noise_level] = self.levels();
+        let excess = contrast(&counted.excess_strata(&self.all), true, level).widened(self.noise(
+            counted,
+            |c| &c.drops,
+            noise_level,
+        ));
         g.excess_drop = bounded(&excess);
         let mut clauses = vec![self.clause("excess drop", &excess, self.fairness.max_excess_drop, true, g.n)];
         if let Some(floor) = self.fairness.min_metric {
-            let c = contrast(&counted.strata(Cell::int8, 1.0, 0), false, self.alpha)
-                .widened(self.noise(counted, Cell::int8));
+            let c = contrast(&counted.strata(Cell::int8, 1.0, 0), false, level).widened(self.noise(
+                counted,
+                Cell::int8,
+                noise_level,
+            ));
             clauses.push(self.clause(&self.fairness.metric.to_string(), &c, floor, false, g.n));
         }
         g.verdict = clauses.iter().map(|c| c.verdict).max().unwrap_or(Outcome::Undecided);
@@ -288,16 +295,23 @@ impl Setting<'_> {
         g
     }
 
+    /// Levels of a bound's contrast and of its allowance for wrong labels, where there is one: each gets half.
+    fn levels(&self) -> [f64; 2] {
+        if self.fairness.group_noise > 0.0 { [0.5 * self.alpha; 2] } else { [self.alpha, 0.0] }
+    }
+
     /// How far wrong group labels can move the metric of a group up and down: the mean over its cells of
-    /// [`label_noise`].
-    fn noise(&self, own: &Counted, of: impl Fn(&Cell) -> &Tally) -> [f64; 2] {
+    /// [`label_noise`], each way with the probability `alpha` to err.
+    fn noise(&self, own: &Counted, of: impl Fn(&Cell) -> &Tally, alpha: f64) -> [f64; 2] {
         if self.fairness.group_noise <= 0.0 {
             return [0.0; 2];
         }
         let mut sum = [0.0; 2];
+        // Two limits a cell.
+        let limit = alpha / (2 * own.cells.len().max(1)) as f64;
         for cell in &own.cells {
             let Some(all) = self.all.cells.iter().find(|c| c.class == cell.class) else { continue };
-            let moved = label_noise(of(cell), of(all), self.fairness.group_noise);
+            let moved = label_noise(of(cell), of(all), self.fairness.group_noise, limit);
             sum.iter_mut().zip(moved).for_each(|(s, m)| *s += m / own.cells.len() as f64);
         }
         sum
@@ -383,9 +397,10 @@ impl Setting<'_> {
                 // Larger first: the other sign of the same difference is further from the limit.
                 let (i, j) = if groups[i].1 >= groups[j].1 { (i, j) } else { (j, i) };
                 let of = |g: usize, sign, side| groups[g].3.strata(Cell::int8, sign, side);
-                let noise = |g: usize| self.noise(groups[g].3, Cell::int8);
+                let [level, noise_level] = self.levels();
+                let noise = |g: usize| self.noise(groups[g].3, Cell::int8, 0.5 * noise_level);
                 let (a, b) = (noise(i), noise(j));
-                let c = contrast(&[of(i, 1.0, 0), of(j, -1.0, 1)].concat(), false, self.alpha)
+                let c = contrast(&[of(i, 1.0, 0), of(j, -1.0, 1)].concat(), false, level)
                     .widened([a[0] + b[1], a[1] + b[0]]);
                 lower = lower.max(c.lower());
                 upper = upper.max(c.upper());

@@ -77,3 +77,43 @@ fn the_promise_holds_and_the_control_fails() {
     assert!(score.claims <= most_errors(200, 0.05), "{score:?}");
     assert!(score.controls[control::Control::NotSimultaneous as usize] > most_errors(200, 0.05), "{score:?}");
 }
+
+/// Labels that are wrong in the worst way that their share allows, in populations where few rows can be exchanged: how
+/// few is itself only seen in the sample.
+#[test]
+fn wrong_labels_win_no_pass() {
+    use crate::contract::Metric;
+    use crate::fair::noise::rise;
+    const NOISE: f64 = 0.05;
+    const RUNS: usize = 300;
+    for (own, others, flips, elsewhere) in [
+        (2000.0, 6000.0, [0.02, 0.01], 0.012),
+        (400.0, 7600.0, [0.01, 0.0], 0.002),
+        (200.0, 9800.0, [0.002, 0.0], 0.0008),
+    ] {
+        let rows: f64 = own + others;
+        let group = |rows_in: f64, [harm, help]: [f64; 2]| world::Group {
+            share: rows_in / rows,
+            classes: vec![world::Class { mix: 1.0, both: 0.85, harm, help }],
+        };
+        // As labelled; what the labels hide comes on top.
+        let world = world::World {
+            metric: Metric::Accuracy,
+            groups: vec![group(own, flips), group(others, [elsewhere, 0.0])],
+            icc: 0.0,
+        };
+        let hidden = rise(own, flips.map(|f| own * f), [own * flips[1], others * elsewhere], NOISE);
+        let limit = world.truth().excess[0] + hidden;
+        let contract = format!("[fairness]\ngroups = [\"g\"]\nmax_excess_drop = {limit}\ngroup_noise = {NOISE}\n");
+        let fairness = Contract::parse(&contract).unwrap().fairness;
+        let sampling = draw::Sampling::Independent { rows: rows as usize };
+        let passes = |run: &usize| {
+            let mut rng = ChaCha8Rng::seed_from_u64(11);
+            rng.set_stream(*run as u64);
+            let d = draw(&world, &sampling, &mut rng);
+            judge(&d, false, &fairness, Correction::Simultaneous).groups[0].verdict == Outcome::Pass
+        };
+        let wrong = (0..RUNS).filter(passes).count();
+        assert!(wrong <= most_errors(RUNS, 0.025), "{own} rows: {wrong} of {RUNS}");
+    }
+}
