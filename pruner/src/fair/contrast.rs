@@ -17,7 +17,9 @@
 //! jackknife variance (CV3; Cameron & Miller 2015; MacKinnon, Nielsen & Webb 2023) and Student's t of `C - 1` degrees
 //! of freedom for the stratum's `C` clusters. So few clusters widen a bound, and on its long side more. Few clusters
 //! may look alike by luck, so `deff` is never smaller than the intra-cluster correlation of all strata implies
-//! (Kish 1965: `1 + (m - 1) ρ`, `m` the size of a cluster). A half-width
+//! (Kish 1965: `1 + (m - 1) ρ`, `m` the size of a cluster). A group's floor has only the group's own strata, so there the
+//! caller gives the correlation that all groups show together: from the group's 20 clusters alone, a lucky draw has few
+//! misses and a small spread at once, and bounds at strict levels missed more than twice as often as they may. A half-width
 //! is never smaller than `t · SE` of the whole contrast by the same jackknife (clusters may lie in several strata), nor
 //! than that of independent rows. A stratum with one cluster bounds nothing.
 
@@ -131,10 +133,15 @@ impl Contrast {
 /// (a difference of two models' hits). Rows are independent unless the tallies know clusters. Strata without weight or
 /// rows are left out; a contrast without strata is exactly 0.
 pub fn contrast(strata: &[Stratum], signed: bool, alpha: f64) -> Contrast {
+    contrast_correlated(strata, signed, alpha, 0.0)
+}
+
+/// The contrast when two rows of a cluster are known to correlate at least so much, from more clusters than these.
+pub fn contrast_correlated(strata: &[Stratum], signed: bool, alpha: f64, at_least: f64) -> Contrast {
     let strata: Vec<&Stratum> = strata.iter().filter(|s| s.weight.abs() > 1e-12 && s.tally.rows > 0.0).collect();
     let mut shifts = Vec::<(u32, f64)>::new();
     let mut parts: Vec<Part> = strata.iter().map(|s| part(s, signed, &mut shifts)).collect();
-    pool(&mut parts);
+    pool(&mut parts, at_least);
     // A cluster may lie in several strata; stable, so that sums do not depend on how a sort works.
     shifts.sort_by_key(|s| s.0);
     let of_cluster = shifts.chunk_by(|a, b| a.0 == b.0).map(|c| c.iter().map(|s| s.1).sum::<f64>());
@@ -179,17 +186,29 @@ fn part(s: &Stratum, signed: bool, shifts: &mut Vec<(u32, f64)>) -> Part {
     out
 }
 
-/// Raises each design effect to what the intra-cluster correlation of all strata together implies, and to 1.
-fn pool(parts: &mut [Part]) {
+/// Correlation of two rows of a cluster, from all strata together; 0 when rows are independent.
+pub fn pooled_correlation(strata: &[Stratum], signed: bool) -> f64 {
+    let strata = strata.iter().filter(|s| s.tally.rows > 0.0);
+    correlation(&strata.map(|s| part(s, signed, &mut vec![])).collect::<Vec<_>>())
+}
+
+/// The strata's correlations, weighed with their numbers of clusters.
+fn correlation(parts: &[Part]) -> f64 {
     let (mut correlation, mut weight) = (0.0, 0.0);
     for p in parts.iter().filter(|p| p.size > 1.0) {
         let w = p.clusters.map_or(0, |c| c - 1) as f64;
         correlation += w * (p.deff - 1.0) / (p.size - 1.0);
         weight += w;
     }
-    let correlation: f64 = if weight > 0.0 { correlation / weight } else { 0.0 };
+    let mean: f64 = if weight > 0.0 { correlation / weight } else { 0.0 };
+    mean.clamp(0.0, 1.0)
+}
+
+/// Raises each design effect to what the intra-cluster correlation of all strata together implies, or `at_least`.
+fn pool(parts: &mut [Part], at_least: f64) {
+    let correlation = correlation(parts).max(at_least);
     for p in parts {
-        p.deff = p.deff.max(1.0 + (p.size - 1.0) * correlation.clamp(0.0, 1.0)).max(1.0);
+        p.deff = p.deff.max(1.0 + (p.size - 1.0) * correlation).max(1.0);
     }
 }
 

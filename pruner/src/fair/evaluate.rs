@@ -1,6 +1,6 @@
 //! Puts the bounds of a verdict together: which contrasts there are, at which level, and what follows.
 
-use super::contrast::{Contrast, Stratum, Tally, contrast};
+use super::contrast::{Contrast, Stratum, Tally, contrast, contrast_correlated, pooled_correlation};
 use super::metrics::{Predictions, cells, churn, harmful_flips, hit, sign};
 use super::noise::label_noise;
 use super::table::number;
@@ -28,6 +28,8 @@ struct Setting<'a> {
     drops: Vec<f64>,
     /// Everybody.
     all: Counted,
+    /// Per model, how much hits of two rows of a cluster correlate, over all groups of an entry; the largest of all.
+    correlation: [f64; 3],
     /// Level of one bound.
     alpha: f64,
 }
@@ -141,11 +143,28 @@ pub(super) fn evaluate_with(
         |pred: &[usize]| -> Vec<f64> { y.iter().zip(pred).map(|(&y, &p)| hit(metric, y, p).unwrap_or(0.0)).collect() };
     let hits = [&predictions.dense, &predictions.pruned, &predictions.int8].map(|p| hits(p));
     let drops = hits[0].iter().zip(&hits[2]).map(|(d, i)| sign(metric) * (d - i)).collect();
-    let mut s = Setting { y, clusters, predictions, fairness, hits, drops, all: Counted::default(), alpha: f64::NAN };
+    let mut s = Setting {
+        y,
+        clusters,
+        predictions,
+        fairness,
+        hits,
+        drops,
+        all: Counted::default(),
+        correlation: [0.0; 3],
+        alpha: f64::NAN,
+    };
     let everybody: Vec<usize> = (0..y.len()).collect();
     s.all = s.count(&everybody);
     let counted: Vec<Vec<Counted>> =
         entries.iter().map(|e| e.groups.iter().map(|g| s.count(&g.rows)).collect()).collect();
+    s.correlation = [0, 1, 2].map(|model| {
+        let of_entry = |groups: &Vec<Counted>| {
+            let strata = groups.iter().flat_map(|g| g.strata(|c| &c.hits[model], 1.0, 0)).collect::<Vec<_>>();
+            pooled_correlation(&strata, false)
+        };
+        counted.iter().map(of_entry).fold(0.0, f64::max)
+    });
     let bounds = count_bounds(s.all.n(), &counted, fairness);
     let sharers = if correction == Correction::None { 1 } else { bounds.max(1) };
     s.alpha = (1.0 - fairness.confidence) / sharers as f64;
@@ -214,11 +233,17 @@ impl Setting<'_> {
         Counted { rows: rows.len(), cells }
     }
 
+    /// Bounds on hits of one model, whose clusters are at least as alike as those of all groups.
+    fn of_hits(&self, strata: &[Stratum], model: By, alpha: f64) -> Contrast {
+        contrast_correlated(strata, false, alpha, self.correlation[model as usize])
+    }
+
     fn interval(&self, model: By, counted: &Counted) -> [f64; 2] {
         if counted.cells.is_empty() {
             return [0.0, 1.0];
         }
-        let c = contrast(&counted.strata(|c| &c.hits[model as usize], 1.0, 0), false, self.alpha);
+        let strata = counted.strata(|c| &c.hits[model as usize], 1.0, 0);
+        let c = self.of_hits(&strata, model, self.alpha);
         [c.lower().max(0.0), c.upper().min(1.0)]
     }
 
@@ -278,7 +303,7 @@ impl Setting<'_> {
         g.excess_drop = bounded(&excess);
         let mut clauses = vec![self.clause("excess drop", &excess, self.fairness.max_excess_drop, true, g.n)];
         if let Some(floor) = self.fairness.min_metric {
-            let c = contrast(&counted.strata(Cell::int8, 1.0, 0), false, level).widened(self.noise(
+            let c = self.of_hits(&counted.strata(Cell::int8, 1.0, 0), By::Int8, level).widened(self.noise(
                 counted,
                 Cell::int8,
                 noise_level,
@@ -400,7 +425,8 @@ impl Setting<'_> {
                 let [level, noise_level] = self.levels();
                 let noise = |g: usize| self.noise(groups[g].3, Cell::int8, 0.5 * noise_level);
                 let (a, b) = (noise(i), noise(j));
-                let c = contrast(&[of(i, 1.0, 0), of(j, -1.0, 1)].concat(), false, level)
+                let c = self
+                    .of_hits(&[of(i, 1.0, 0), of(j, -1.0, 1)].concat(), By::Int8, level)
                     .widened([a[0] + b[1], a[1] + b[0]]);
                 lower = lower.max(c.lower());
                 upper = upper.max(c.upper());
