@@ -106,12 +106,21 @@ pub enum Error {
         /// How many groups there are.
         groups: usize,
     },
-    /// The monitor needs one state per group.
-    MonitorStates {
-        /// States needed.
+    /// The monitor's memory has another length than it needs.
+    MonitorState {
+        /// Words needed.
         needed: usize,
-        /// States given.
+        /// Words given.
         given: usize,
+    },
+    /// A label that cannot be joined with its prediction.
+    Ticket(&'static str),
+    /// The model does not compute what it computed when it was certified.
+    SelfTest {
+        /// Checksum of the outputs that the file states.
+        stated: u32,
+        /// Checksum of these outputs.
+        actual: u32,
     },
     /// A configuration of the monitor that would give no guarantee.
     Monitor(&'static str),
@@ -163,8 +172,15 @@ impl fmt::Display for Error {
                 write!(f, "the model's input has {needed} elements, but {given} were given")
             }
             Error::NoSuchGroup { group, groups } => write!(f, "no group {group}: the monitor has {groups}"),
-            Error::MonitorStates { needed, given } => {
-                write!(f, "the monitor needs {needed} group states and got {given}")
+            Error::MonitorState { needed, given } => {
+                write!(f, "the monitor needs {needed} words of memory and got {given}")
+            }
+            Error::Ticket(fault) => write!(f, "no label for this ticket: {fault}"),
+            Error::SelfTest { stated, actual } => {
+                write!(
+                    f,
+                    "self-test: outputs with checksum {actual:08x} instead of {stated:08x}: flash or kernels are damaged"
+                )
             }
             Error::Monitor(fault) => write!(f, "monitor: {fault}"),
         }
@@ -184,6 +200,7 @@ fn section_name(kind: u16) -> &'static str {
         section::MONITOR => "monitor",
         section::INPUT => "input",
         section::SIGNATURE => "signature",
+        section::FIELD => "field",
         _ => "unknown",
     }
 }

@@ -159,6 +159,15 @@ fn faults_are_named_where_they_are() {
     assert_eq!(kind(nan), section::CERTIFICATE);
     assert_eq!(kind(fault(|s| s.monitor.as_mut().expect("there").0.q = 17)), section::MONITOR);
     assert_eq!(kind(fault(|s| s.monitor.as_mut().expect("there").1[0].correct[2] += 1)), section::MONITOR);
+    assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").0.classes = 2)), section::FIELD);
+    assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").0.classes = u32::MAX)), section::FIELD);
+    assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").0.edges[4] = 200)), section::FIELD);
+    assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").0.gap_q = 0)), section::FIELD);
+    // Groups that move together in the window of a settlement would alarm falsely without a tolerance.
+    assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").1[0].tolerance = 0)), section::FIELD);
+    assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").1[0].tolerance = 1 << 25)), section::FIELD);
+    assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").1.clear())), section::FIELD);
+    assert_eq!(kind(fault(|s| s.monitor = None)), section::FIELD);
 }
 
 #[test]
@@ -235,10 +244,10 @@ fn every_byte_of_a_file_has_one_place() {
         assert_eq!(error, Error::Section { kind: section::CONTRACT, fault: place }, "{i}");
     }
     assert!(matches!(with(3, &|r| r.offset = entry(2).offset), Error::Section { fault, .. } if fault == place));
-    let outside = Error::Section { kind: section::INPUT, fault: "not inside the file" };
-    assert_eq!(with(7, &|r| r.len = u32::MAX), outside);
-    assert_eq!(with(7, &|r| r.len += 1), outside);
-    assert!(matches!(with(7, &|r| r.len -= 12), Error::Header(_)), "bytes behind the last section");
+    let outside = Error::Section { kind: section::FIELD, fault: "not inside the file" };
+    assert_eq!(with(8, &|r| r.len = u32::MAX), outside);
+    assert_eq!(with(8, &|r| r.len += 1), outside);
+    assert!(matches!(with(8, &|r| r.len -= 12), Error::Header(_)), "bytes behind the last section");
 
     let names = entry(3);
     let gap = (names.offset + names.len) as usize;

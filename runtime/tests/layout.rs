@@ -35,6 +35,8 @@ fn layouts() -> Vec<Layout> {
         }
         MonitorHead { groups, threshold, q, reserved }
         FloorRecord { name, floor, correct, wrong }
+        FieldHead { groups, gap_threshold, gap_q, classes, test_inputs, test_crc, edges, reserved }
+        FieldGroup { tolerance, agreement, confidence, histogram, map }
         Signature { key, signature }
     }
 }

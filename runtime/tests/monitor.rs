@@ -2,7 +2,7 @@
 
 use evenkeel_runtime::Error;
 use evenkeel_runtime::format::{FloorRecord, GRID, MonitorHead, NameRef};
-use evenkeel_runtime::monitor::{GroupState, Monitor, ONE_Q26, check, plan};
+use evenkeel_runtime::monitor::{Alarm, Config, Kind, Monitor, ONE_Q26, Raised, Source, check, plan, words};
 use proptest::prelude::*;
 
 /// A stream of uniform numbers in [0, 1) (SplitMix64).
@@ -16,6 +16,15 @@ impl Uniform {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
+}
+
+/// A monitor with floor alarms and without a ring on a zeroed or used state.
+fn monitor<'a>(head: &'a MonitorHead, floors: &'a [FloorRecord], state: &'a mut [u32]) -> Monitor<'a, 'a, Alarm> {
+    Monitor::new(Config::new(head, floors, None).expect("sound"), state, 0).expect("a state of this length")
+}
+
+fn count(monitor: &mut Monitor<Alarm>, group: usize, correct: bool) -> Raised {
+    monitor.count(Some(group), correct, Source::Reference).expect("a group")
 }
 
 fn floor(p0: f64) -> FloorRecord {
@@ -64,17 +73,17 @@ fn the_evidence_is_never_larger_than_in_real_numbers() {
     let records = [floor(0.9)];
     for (q, p) in [(8, 0.9), (8, 0.85), (12, 0.92), (1, 0.9), (16, 0.8)] {
         let head = MonitorHead { groups: 1, threshold: u32::MAX, q, reserved: 0 };
-        let mut states = [GroupState::default()];
-        let mut monitor = Monitor::new(&head, &records, &mut states).expect("sound");
+        let mut state = [0; words::<Alarm>(1, 0)];
+        let mut monitor = monitor(&head, &records, &mut state);
         let (mut real, mut random) = ([0.0f64; GRID], Uniform(q as u64));
         let mut largest = 0.0f64;
         for _ in 0..100_000 {
             let correct = random.next() < p;
-            let alarm = monitor.observe(0, correct).expect("one group");
+            let alarm = count(&mut monitor, 0, correct);
             for (j, s) in real.iter_mut().enumerate() {
                 let ratio = |of: f64| if correct { of / 0.9 } else { (1.0 - of) / (1.0 - 0.9) };
-                *s = if alarm.is_some() { 0.0 } else { (*s + 1.0) * ratio((0.9 - plan::DROPS[j]).max(plan::LOWEST)) };
-                let integer = monitor.states()[0].evidence[j] as f64 / (1u64 << q) as f64;
+                *s = if alarm.any() { 0.0 } else { (*s + 1.0) * ratio((0.9 - plan::DROPS[j]).max(plan::LOWEST)) };
+                let integer = monitor.cells()[0].floor.evidence[j] as f64 / (1u64 << q) as f64;
                 // The slack is for the real numbers: f64 rounds, and the floor in Q26 is a little lower.
                 assert!(integer <= *s * (1.0 + 1e-6), "q {q}, alternative {j}: {integer} > {s}");
                 largest = largest.max(integer);
@@ -89,29 +98,29 @@ fn the_group_that_breaks_alarms_and_no_other() {
     let records = [floor(0.88), floor(0.88), floor(0.80)];
     let head = plan::head(3, 10_000.0, 8).expect("fits");
     assert_eq!(head.threshold, 10_000 * 6 * 256);
-    let mut states = [GroupState::default(); 3];
-    let mut monitor = Monitor::new(&head, &records, &mut states).expect("sound");
+    let mut state = [0; words::<Alarm>(3, 0)];
+    let mut watch = monitor(&head, &records, &mut state);
     let mut random = Uniform(7);
-    let mut alarms = Vec::new();
+    let mut alarms = 0;
     for event in 0..30_000u32 {
         let group = event as usize % 3;
         // The second group falls from 92 % to 78 % after 15 000 events.
         let accuracy = if group == 1 && event >= 15_000 { 0.78 } else { 0.92 };
-        alarms.extend(monitor.observe(group, random.next() < accuracy).expect("a group"));
+        let raised = count(&mut watch, group, random.next() < accuracy);
+        assert!(raised.iter().all(|alarm| alarm == (Kind::Floor, 1)), "{raised:?}");
+        alarms += raised.any() as u16;
     }
-    assert!(!alarms.is_empty() && alarms.iter().all(|a| a.group == 1), "{alarms:?}");
-    let first = alarms[0];
+    let first = *watch.alarms().next().expect("an alarm");
     // Some 120 events of the group is the usual delay of such a drop.
     assert!((15_000..15_000 + 3 * 500).contains(&first.events), "{first:?}");
-    assert_eq!(first.n, first.events.div_ceil(3));
-    let state = monitor.states()[1];
-    assert_eq!((state.alarms as usize, state.first_alarm, state.n), (alarms.len(), first.events, 10_000));
-    assert_eq!(monitor.states()[0].first_alarm, 0);
-    assert_eq!(monitor.events(), 30_000);
+    assert_eq!((first.n, first.times, watch.alarms().count()), (first.events.div_ceil(3), alarms, 1));
+    assert_eq!((watch.cells()[1].counts.n, watch.common().floor_alarms), (10_000, [2, 0]));
 
-    // A monitor goes on from what another one left.
-    let monitor = Monitor::new(&head, &records, &mut states).expect("sound");
-    assert_eq!(monitor.events(), 30_000);
+    // A monitor goes on from what another one left; alarms stay until they are acknowledged.
+    let mut watch = monitor(&head, &records, &mut state);
+    assert_eq!((watch.common().events, watch.alarms().count()), (30_000, 1));
+    assert!(watch.acknowledge(Kind::Floor, 1) && !watch.acknowledge(Kind::Floor, 1));
+    assert_eq!((watch.common().floor_alarms, watch.alarms().count()), ([0; 2], 0));
 }
 
 #[test]
@@ -122,11 +131,11 @@ fn false_alarms_are_as_rare_as_promised() {
     let (records, head) = ([floor(0.9)], plan::head(1, arl, 8).expect("fits"));
     let mut total = 0u64;
     for run in 0..runs {
-        let mut states = [GroupState::default()];
-        let mut monitor = Monitor::new(&head, &records, &mut states).expect("sound");
+        let mut state = [0; words::<Alarm>(1, 0)];
+        let mut monitor = monitor(&head, &records, &mut state);
         let mut random = Uniform(run);
-        while monitor.observe(0, random.next() < 0.9).expect("one group").is_none() {}
-        total += monitor.events() as u64;
+        while !count(&mut monitor, 0, random.next() < 0.9).any() {}
+        total += monitor.common().events as u64;
     }
     assert!(total as f64 / runs as f64 >= arl * (1.0 - 3.0 / (runs as f64).sqrt()), "{total}");
 }
@@ -135,14 +144,17 @@ fn false_alarms_are_as_rare_as_promised() {
 fn saturation_alarms_instead_of_wrapping() {
     let records = [floor(0.999)];
     let head = MonitorHead { groups: 1, threshold: u32::MAX, q: 16, reserved: 0 };
-    let full = GroupState { evidence: [u32::MAX; GRID], n: u32::MAX, correct: u32::MAX, ..Default::default() };
-    let mut states = [full];
-    let mut monitor = Monitor::new(&head, &records, &mut states).expect("sound");
-    let alarm = monitor.observe(0, false).expect("one group").expect("an alarm");
-    assert_eq!((alarm.n, alarm.correct, alarm.events), (u32::MAX, u32::MAX, u32::MAX));
-    assert_eq!(monitor.states()[0].evidence, [0; GRID]);
+    let mut state = [0; words::<Alarm>(1, 0)];
+    monitor(&head, &records, &mut state);
+    // The only cell is the end of the state.
+    let cell = state.len() - 8;
+    state[cell..].fill(u32::MAX);
+    let mut monitor = monitor(&head, &records, &mut state);
+    assert_eq!(count(&mut monitor, 0, false), Raised { floor: 1, gap: 0 });
+    let (alarm, cell) = (*monitor.alarms().next().expect("kept"), monitor.cells()[0]);
+    assert_eq!((alarm.n, alarm.correct, cell.floor.evidence), (u32::MAX, u32::MAX, [0; GRID]));
     let mut events = 0;
-    while monitor.observe(0, false).expect("one group").is_none() {
+    while !count(&mut monitor, 0, false).any() {
         events += 1;
     }
     assert!(events < 10, "only errors reach any threshold soon");
@@ -161,13 +173,19 @@ fn what_cannot_work_is_refused() {
     assert!(plan::head(4, f64::INFINITY, 1).is_err());
 
     let (head, records) = (plan::head(1, 1e4, 8).expect("fits"), [floor(0.9)]);
-    let mut none = [];
-    let error = Monitor::new(&head, &records, &mut none).err();
-    assert_eq!(error, Some(Error::MonitorStates { needed: 1, given: 0 }));
-    let mut states = [GroupState::default()];
-    let mut monitor = Monitor::new(&head, &records, &mut states).expect("sound");
-    assert_eq!(monitor.observe(1, true), Err(Error::NoSuchGroup { group: 1, groups: 1 }));
-    assert_eq!(monitor.events(), 0);
+    let config = Config::new(&head, &records, None).expect("sound");
+    let needed = words::<Alarm>(1, 3);
+    let error = Monitor::<Alarm>::new(config, &mut [0; 5], 3).err();
+    assert_eq!(error, Some(Error::MonitorState { needed, given: 5 }));
+    let mut state = [0; words::<Alarm>(1, 0)];
+    let mut watch = monitor(&head, &records, &mut state);
+    let nobody = Error::NoSuchGroup { group: 1, groups: 1 };
+    assert_eq!(watch.count(Some(1), true, Source::Reference), Err(nobody));
+    assert_eq!(watch.common().events, 0);
+    // The state of another configuration.
+    let other = plan::head(1, 1e3, 8).expect("fits");
+    let config = Config::new(&other, &records, None).expect("sound");
+    assert!(matches!(Monitor::<Alarm>::new(config, &mut state, 0), Err(Error::Monitor(_))));
     let eager = [FloorRecord { wrong: [u32::MAX; GRID], ..records[0] }];
-    assert!(matches!(Monitor::new(&head, &eager, &mut states), Err(Error::Monitor(_))));
+    assert!(matches!(Config::new(&head, &eager, None), Err(Error::Monitor(_))));
 }

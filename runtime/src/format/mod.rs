@@ -26,7 +26,7 @@ mod write;
 pub use crc::crc32;
 pub use dtype::Dtype;
 pub use packing::{MAX_PIXELS, Packing, Tile};
-pub use read::Model;
+pub use read::{Field, Model};
 pub use records::*;
 #[cfg(feature = "write")]
 pub use repack::{repack, repack_model};

@@ -5,8 +5,8 @@ use core::str;
 use bytemuck::{Pod, cast_slice, try_cast_slice};
 
 use super::{
-    CertificateGroup, CertificateHead, Dtype, FloorRecord, Header, InputChannel, MonitorHead, NameRef, OpRecord,
-    Packing, Requant, Signature, TensorRecord, encoding, op, verify,
+    CertificateGroup, CertificateHead, Dtype, FieldGroup, FieldHead, FloorRecord, Header, InputChannel, MonitorHead,
+    NameRef, OpRecord, Packing, Requant, Signature, TensorRecord, encoding, op, verify,
 };
 use crate::Error;
 use crate::kernels::portable::div_ceil;
@@ -31,7 +31,19 @@ pub struct Model<'a> {
     pub(super) contract: &'a str,
     pub(super) certificate: Option<(&'a CertificateHead, &'a [CertificateGroup])>,
     pub(super) monitor: Option<(&'a MonitorHead, &'a [FloorRecord])>,
+    pub(super) field: Option<Field<'a>>,
     pub(super) input_channels: &'a [InputChannel],
+}
+
+/// What the monitor compares the field with.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// Gap detector, bins, self-test.
+    pub head: &'a FieldHead,
+    /// One record per group of the monitor.
+    pub groups: &'a [FieldGroup],
+    /// Confusion matrices, one per group, see [`FieldHead::classes`].
+    pub confusion: &'a [u16],
 }
 
 impl<'a> Model<'a> {
@@ -118,6 +130,11 @@ impl<'a> Model<'a> {
     /// The device monitor's configuration, see [`crate::monitor`].
     pub fn monitor(&self) -> Option<(&'a MonitorHead, &'a [FloorRecord])> {
         self.monitor
+    }
+
+    /// What the monitor compares the field with.
+    pub fn field(&self) -> Option<Field<'a>> {
+        self.field
     }
 
     /// How raw values become real ones: none (they are), one for all channels, or one per channel.

@@ -78,8 +78,10 @@ pub mod section {
     pub const INPUT: u16 = 8;
     /// `Signature`, over all bytes before this section; the last section of a file
     pub const SIGNATURE: u16 = 9;
+    /// What the monitor compares the field with: `FieldHead`, then `[FieldGroup]`, then confusion matrices
+    pub const FIELD: u16 = 10;
     /// The largest code that this crate knows.
-    pub const LAST: u16 = SIGNATURE;
+    pub const LAST: u16 = FIELD;
 
     /// Flag: a reader that does not know the section must refuse the file.
     pub const MANDATORY: u16 = 1;
@@ -429,6 +431,50 @@ pub struct FloorRecord {
     pub correct: [u32; GRID],
     /// `(1 - p_j) / (1 - p0)` for a wrong one.
     pub wrong: [u32; GRID],
+}
+
+/// Bins of confidence.
+pub const BINS: usize = 16;
+
+/// What the monitor needs beside floors: the gap detector, bins of confidence, the self-test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct FieldHead {
+    /// Number of [`FieldGroup`] that follow: the monitor's groups in their order.
+    pub groups: u32,
+    /// Alarm when the sum of a group's evidence of a gap reaches this: A * groups * J * 2^gap_q.
+    pub gap_threshold: u32,
+    /// Fractional bits of that evidence, 1..=16.
+    pub gap_q: u32,
+    /// Classes of the confusion matrices, which follow the groups: `classes * classes` u16 each (row: true class,
+    /// column: predicted class, shares of the row in Q16 rounded down, at most 65535); 0 for none.
+    pub classes: u32,
+    /// Inputs of the self-test; 0 for none. See [`crate::monitor::self_test`].
+    pub test_inputs: u32,
+    /// The checksum of the outputs on them.
+    pub test_crc: u32,
+    /// Lower edge of each bin of confidence, ascending from 0: see [`crate::monitor::Prediction::margin`].
+    pub edges: [u8; BINS],
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What the verdict's rows say of a group beside its floor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct FieldGroup {
+    /// How far the group may be behind all others before the gap detector collects evidence, Q26; `u32::MAX` switches
+    /// it off.
+    pub tolerance: u32,
+    /// Lower bound, less a tolerance, of the share of rows on which this model agrees with the dense one, Q26; 0 where
+    /// that is not known.
+    pub agreement: u32,
+    /// Bounds, widened by a tolerance, of the mean calibrated confidence, Q26.
+    pub confidence: [u32; 2],
+    /// Share of rows per bin of confidence, Q16 rounded down, at most 65535.
+    pub histogram: [u16; BINS],
+    /// Calibration map of this group: the share of right predictions in each bin, ascending; 255 for all.
+    pub map: [u8; BINS],
 }
 
 impl Default for OpRecord {

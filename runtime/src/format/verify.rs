@@ -10,8 +10,8 @@ use bytemuck::{Pod, try_cast_slice};
 use super::read::{Model, records};
 use super::verify_head::{header, sections, table};
 use super::{
-    CertificateHead, Dtype, Header, InputChannel, MAX_RECORDS, MonitorHead, NameRef, OpRecord, Packing, Signature,
-    TENSOR_ALIGN, TensorRecord, section, verdict, verify_memory, verify_ops,
+    CertificateHead, Dtype, Field, FieldGroup, FieldHead, Header, InputChannel, MAX_RECORDS, MonitorHead, NameRef,
+    OpRecord, Packing, Signature, TENSOR_ALIGN, TensorRecord, section, verdict, verify_memory, verify_ops,
 };
 use crate::kernels::{Kernels, Native};
 use crate::{Error, monitor};
@@ -59,6 +59,7 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
         contract: text(section::CONTRACT)?,
         certificate: with_head(section::CERTIFICATE, of(section::CERTIFICATE), |h: &CertificateHead| h.groups)?,
         monitor: with_head(section::MONITOR, of(section::MONITOR), |h: &MonitorHead| h.groups)?,
+        field: field(of(section::FIELD))?,
         input_channels: array::<InputChannel>(section::INPUT, of(section::INPUT))?,
     };
     if header.input == header.output {
@@ -78,6 +79,11 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
         if floors.iter().any(|f| !known(&model, f.name)) {
             return Err(wrong("a name outside of the names section"));
         }
+    }
+    if let Some(field) = &model.field {
+        let wrong = |fault| Error::Section { kind: section::FIELD, fault };
+        let groups = model.monitor.map_or(0, |(_, floors)| floors.len());
+        monitor::check_field(field, groups).map_err(wrong)?;
     }
     input_channels(&model)?;
     Ok(model)
@@ -106,6 +112,25 @@ fn with_head<H: Pod, T: Pod>(kind: u16, bytes: &[u8], count: impl Fn(&H) -> u32)
         return Err(wrong);
     }
     Ok(Some((head, items)))
+}
+
+/// The section of the field; `None` when it is empty.
+fn field(bytes: &[u8]) -> Result<Option<Field<'_>>, Error> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let wrong = Error::Section { kind: section::FIELD, fault: "not of the length that its head states" };
+    let Some([head]) = records::<FieldHead>(bytes, 0, 1) else { return Err(wrong) };
+    let start = size_of::<FieldHead>();
+    let groups = records::<FieldGroup>(bytes, start as u32, head.groups).ok_or(wrong)?;
+    let confusion = bytes.get(start + size_of_val(groups)..).ok_or(wrong)?;
+    let confusion = try_cast_slice::<u8, u16>(confusion).map_err(|_| wrong)?;
+    // At most 65535 classes, so that no product overflows a u64.
+    let cells = (head.classes as u64).min(1 << 16).pow(2) * groups.len() as u64;
+    if confusion.len() as u64 != cells {
+        return Err(wrong);
+    }
+    Ok(Some(Field { head, groups, confusion }))
 }
 
 fn tensor_record(t: &TensorRecord, header: &Header, ops: usize, dtype: Dtype) -> Result<(), &'static str> {

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use bytemuck::{Zeroable, bytes_of, cast_slice};
 
 use super::{
-    CRC_START, CertificateGroup, CertificateHead, FloorRecord, Header, InputChannel, MAGIC, MonitorHead, NameRef,
-    OpRecord, SECTION_ALIGN, SectionRecord, TensorRecord, VERSION, crc32, section,
+    CRC_START, CertificateGroup, CertificateHead, FieldGroup, FieldHead, FloorRecord, Header, InputChannel, MAGIC,
+    MonitorHead, NameRef, OpRecord, SECTION_ALIGN, SectionRecord, TensorRecord, VERSION, crc32, section,
 };
 
 /// The names section in the making: each name is stored once.
@@ -67,6 +67,9 @@ pub struct FileSpec {
     pub certificate: Option<(CertificateHead, Vec<CertificateGroup>)>,
     /// The monitor; its head is written with the true number of groups.
     pub monitor: Option<(MonitorHead, Vec<FloorRecord>)>,
+    /// What the monitor compares the field with, and confusion matrices; its head is written with the true number of
+    /// groups.
+    pub field: Option<(FieldHead, Vec<FieldGroup>, Vec<u16>)>,
     /// Empty (raw values are the real values), one for all channels, or one per channel.
     pub input_channels: Vec<InputChannel>,
 }
@@ -82,6 +85,10 @@ impl FileSpec {
             let head = MonitorHead { groups: floors.len() as u32, ..*head };
             [bytes_of(&head), cast_slice(floors)].concat()
         });
+        let field = self.field.as_ref().map_or(Vec::new(), |(head, groups, confusion)| {
+            let head = FieldHead { groups: groups.len() as u32, ..*head };
+            [bytes_of(&head), cast_slice(groups), cast_slice(confusion)].concat()
+        });
         let mut sections: Vec<(u16, &[u8])> = Vec::from([
             (section::TENSORS, cast_slice(&self.tensors)),
             (section::OPS, cast_slice(&self.ops)),
@@ -91,6 +98,7 @@ impl FileSpec {
             (section::CERTIFICATE, &certificate),
             (section::MONITOR, &monitor),
             (section::INPUT, cast_slice(&self.input_channels)),
+            (section::FIELD, &field),
         ]);
         sections.retain(|(_, bytes)| !bytes.is_empty());
         let flags = |kind| if kind <= section::DATA { section::MANDATORY } else { 0 };

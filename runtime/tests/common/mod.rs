@@ -7,11 +7,14 @@ pub mod wide;
 
 use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
 use evenkeel_runtime::format::{
-    CertificateGroup, CertificateHead, FileSpec, Header, InputChannel, Names, OpRecord, Requant, SectionRecord,
-    TensorRecord, op, repair, verdict,
+    CertificateGroup, CertificateHead, FieldGroup, FieldHead, FileSpec, Header, InputChannel, Names, OpRecord, Requant,
+    SectionRecord, TensorRecord, op, repair, verdict,
 };
 use evenkeel_runtime::kernels::{Kernels, Native, Portable};
-use evenkeel_runtime::{Error, Model, Session, monitor::plan};
+use evenkeel_runtime::{
+    Error, Model, Session,
+    monitor::{ONE_Q26, plan},
+};
 
 /// Bytes at a multiple of 4, however long they are.
 pub struct Buffer {
@@ -46,7 +49,8 @@ pub fn load_and_run(file: &[u8]) -> Result<Vec<i8>, Error> {
     for op in model.ops() {
         let _ = (model.name(op.name), model.weights(op).map(|w| w.stored()), model.requant(op).len());
     }
-    let _ = (model.contract(), model.certificate(), model.monitor(), model.macs(0), model.macs(usize::MAX));
+    let _ =
+        (model.contract(), model.certificate(), model.monitor(), model.field(), model.macs(0), model.macs(usize::MAX));
     let output = run::<Portable>(&model)?;
     if Native::PACKINGS.contains(&model.packing()) {
         assert!(
@@ -244,6 +248,14 @@ pub fn spec() -> FileSpec {
     };
     let floor = plan::floor_record(group.name, 0.83);
     let monitor = plan::head(1, 10_000.0, 8).map(|head| (head, vec![floor])).ok();
+    let field = FieldHead {
+        gap_threshold: 60_000,
+        gap_q: 8,
+        classes: 3,
+        edges: core::array::from_fn(|i| i as u8),
+        ..Default::default()
+    };
+    let of_group = FieldGroup { tolerance: ONE_Q26 / 50, confidence: [0, ONE_Q26], ..Default::default() };
     FileSpec {
         arena_len: 432 + 112,
         scratch_offset: 432,
@@ -259,6 +271,7 @@ pub fn spec() -> FileSpec {
         contract: String::from("[fairness]\nlimit = 0.02\n"),
         certificate: Some((head, vec![group])),
         monitor,
+        field: Some((field, vec![of_group], vec![7; 9])),
         input_channels: vec![InputChannel { scale: 1.0 / 255.0, mean: 0.5, std: 0.25 }; 3],
     }
 }
