@@ -1,0 +1,5 @@
+//! State that survives power cuts, and messages that survive the way.
+
+mod flash;
+mod power;
+mod ring;
