@@ -142,10 +142,9 @@ impl fmt::Display for MessageError {
             MessageError::Cut { stated, actual } => {
                 write!(f, "a message of {stated} bytes has {actual}: it was cut or appended to, ask for it again")
             }
-            MessageError::Damaged { stated, actual } => write!(
-                f,
-                "checksum {actual:08x} instead of {stated:08x}: the message is damaged, ask for it again"
-            ),
+            MessageError::Damaged { stated, actual } => {
+                write!(f, "checksum {actual:08x} instead of {stated:08x}: the message is damaged, ask for it again")
+            }
             MessageError::Forged => {
                 f.write_str("forged, or made with another key: it is to be believed by nobody; check the keys")
             }

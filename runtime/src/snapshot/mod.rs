@@ -7,11 +7,21 @@
 //! State and payload are bytes here; what they mean is the monitor's to say. The layouts of records, messages and
 //! frames are in `docs/snapshots.md`.
 
+mod envelope;
 mod error;
+mod keys;
+mod message;
 mod record;
 mod ring;
+#[cfg(feature = "sign")]
+mod signing;
 mod store;
 
+pub use envelope::{Kind, Sealed};
 pub use error::{MessageError, RingError};
+pub use keys::{Checker, DeviceKeys, FleetKey, Prover};
+pub use message::{Acknowledgement, Identity, Snapshot, seal, verbatim};
 pub use ring::SlotRing;
+#[cfg(feature = "sign")]
+pub use signing::{SigningKey, VerifyingKey};
 pub use store::{Durable, Recovered, Stamp, Store};

@@ -1,18 +1,22 @@
 //! A ring of slots in NOR flash that survives a power cut at any step.
 //!
-//! A slot has three parts, each of them a whole number of the flash's words: the *claim*, the record, the *mark*. A
-//! save programs them in this order and reads each back before the next. The claim and the mark are words of zeros.
+//! A slot is a *claim*, a record, and [`MARKS`] *marks*, each of them a whole number of the flash's words. A save
+//! programs claim, record and first mark in this order and reads each back before the next. Claims and marks are words
+//! of zeros.
 //!
-//! - A record counts only with its mark. So a torn record never counts, even where its weak bits happen to read well:
-//!   the mark is only begun once the record was read back.
+//! - A record counts only with a mark. So a torn record never counts, even where its weak bits happen to read well: the
+//!   mark is only begun once the record was read back.
 //! - A slot is taken only while its claim is blank. So none is written twice, even where a torn write looks blank: the
 //!   claim was there before it.
-//! - The mark itself may be torn, and read well today and blank tomorrow. So the first save of a run programs the
-//!   mark of the newest record again (zeros over zeros, which flash allows), before anything is built on it.
+//! - A mark itself may be torn, and read well today and blank tomorrow. So the first save of a run gives the newest
+//!   record its next mark before it builds on it.
+//! - A record is as new as its number and its further marks say. So that mark also puts the newest record before any
+//!   that an earlier run left with a torn mark, seen or not; and those may then be erased, even by halves.
 //! - A page is erased when it is entered, always, since one that looks blank may be half erased; and never the page of
 //!   the newest record.
-//! - Each slot has its own number in the turn of the ring, taken or passed over. So a record that was given up has
-//!   another number than the one that is written in its place.
+//!
+//! When as many runs in a row as there are further marks were cut short in their first save, marks no longer tell them
+//! apart. Then one hole is left: the last of them was torn in its mark, and the erasure of that very record is torn too.
 
 use core::ops::Range;
 
@@ -27,6 +31,9 @@ use crate::format::crc32_extend;
 /// Bytes read or written at a time.
 const BLOCK: usize = 64;
 
+/// Marks of a slot: one for the save, the others for later runs.
+const MARKS: usize = 4;
+
 type Block = Aligned<[u8; BLOCK]>;
 
 /// A ring of slots over pages of NOR flash.
@@ -40,14 +47,14 @@ pub struct SlotRing<F> {
     per_page: u32,
     /// Bytes of a slot.
     slot: u32,
-    newest: Option<(Slot, Stamp, usize)>,
+    newest: Option<Newest>,
     /// The slot that was taken last, and its number.
     last: Slot,
     seq: u32,
     /// Of the records to come.
     incarnation: u32,
     boot: u32,
-    /// Was the mark of the newest record programmed by this run?
+    /// Did the newest record get a mark of this run?
     settled: bool,
     damaged: u32,
 }
@@ -59,22 +66,33 @@ struct Slot {
     index: u32,
 }
 
+/// The newest record.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    slot: Slot,
+    stamp: Stamp,
+    len: usize,
+    /// Its last mark.
+    mark: u32,
+}
+
 /// What a slot holds.
 enum Content {
-    /// A blank mark: nothing, or what a save left when its power failed.
+    /// No mark: nothing, or what a save left when its power failed.
     Nothing,
     /// A record that was saved, and is not whole any more.
     Damaged,
-    Record(Head),
+    /// A record and its last mark.
+    Record(Head, u32),
 }
 
 impl<F: NorFlash> SlotRing<F> {
-    /// Bytes that the claim and the mark take, and that a record is a multiple of.
+    /// Bytes that the claim and each mark take, and that a record is a multiple of.
     const WORD: usize = if F::WRITE_SIZE > F::READ_SIZE { F::WRITE_SIZE } else { F::READ_SIZE };
 
     /// Bytes of a slot for states of up to `longest` bytes.
     pub const fn slot_len(longest: usize) -> usize {
-        (HEAD + longest).next_multiple_of(Self::WORD) + 2 * Self::WORD
+        (HEAD + longest).next_multiple_of(Self::WORD) + (1 + MARKS) * Self::WORD
     }
 
     /// Looks for the newest record in `range` of the flash, whole pages that nothing else uses. It writes nothing.
@@ -108,7 +126,7 @@ impl<F: NorFlash> SlotRing<F> {
 
     /// When the newest record was saved; `None` where there is none.
     pub fn newest(&self) -> Option<Stamp> {
-        self.newest.map(|(_, stamp, _)| stamp)
+        self.newest.map(|n| n.stamp)
     }
 
     /// Slots with a mark but without a whole record when the ring was opened: in a page that was half erased when the
@@ -159,9 +177,10 @@ impl<F: NorFlash> SlotRing<F> {
                 match self.look(slot) {
                     Ok(Content::Nothing) => {}
                     Ok(Content::Damaged) => self.damaged += 1,
-                    Ok(Content::Record(head)) => {
-                        if self.newest().is_none_or(|s| s.seq < head.stamp.seq) {
-                            self.newest = Some((slot, head.stamp, head.len as usize));
+                    Ok(Content::Record(Head { stamp, len, .. }, mark)) => {
+                        let age = self.age(stamp.seq, mark);
+                        if self.newest.is_none_or(|n| self.age(n.stamp.seq, n.mark) < age) {
+                            self.newest = Some(Newest { slot, stamp, len: len as usize, mark });
                         }
                     }
                     Err(RingError::Flash(e)) => {
@@ -172,7 +191,7 @@ impl<F: NorFlash> SlotRing<F> {
                 }
             }
         }
-        let Some((slot, stamp, _)) = self.newest else { return fault.map_or(Ok(()), Err) };
+        let Some(Newest { slot, stamp, .. }) = self.newest else { return fault.map_or(Ok(()), Err) };
         self.last = slot;
         // Behind the newest, runs that were cut short may have taken slots of the same page.
         for index in slot.index + 1..self.per_page {
@@ -182,11 +201,15 @@ impl<F: NorFlash> SlotRing<F> {
                 self.last = slot;
             }
         }
-        // A record that has become unreadable may have been published: no number is given twice within a turn.
-        let passed = (self.pages * self.per_page).saturating_add(self.last.index - slot.index);
-        self.seq = stamp.seq.saturating_add(passed);
+        self.seq = stamp.seq.saturating_add(self.last.index - slot.index);
         (self.incarnation, self.boot) = (stamp.incarnation, stamp.boot);
         Ok(())
+    }
+
+    /// The order of records: each further mark counts more than the numbers that one run can give from it on. (So
+    /// none is given again, either, that an unreadable record may have been published with.)
+    fn age(&self, seq: u32, mark: u32) -> u32 {
+        seq.saturating_add((2 * self.pages * self.per_page).saturating_mul(mark))
     }
 
     /// Where a slot begins: with its claim.
@@ -199,14 +222,24 @@ impl<F: NorFlash> SlotRing<F> {
         self.place(slot) + Self::WORD as u32
     }
 
-    /// Where its mark is.
-    fn mark(&self, slot: Slot) -> u32 {
-        self.place(slot) + self.slot - Self::WORD as u32
+    /// Where its marks are.
+    fn mark(&self, slot: Slot, mark: u32) -> u32 {
+        self.place(slot) + self.slot - (MARKS as u32 - mark) * Self::WORD as u32
+    }
+
+    /// The last mark that is not blank.
+    fn last_mark(&mut self, slot: Slot) -> Result<Option<u32>, F::Error> {
+        for mark in (0..MARKS as u32).rev() {
+            if !self.word_is(self.mark(slot, mark), 0xFF)? {
+                return Ok(Some(mark));
+            }
+        }
+        Ok(None)
     }
 
     /// The most bytes that a state may have.
     fn longest(&self) -> usize {
-        self.slot as usize - 2 * Self::WORD - HEAD
+        self.slot as usize - (1 + MARKS) * Self::WORD - HEAD
     }
 
     /// Does the word there consist of this byte?
@@ -238,14 +271,14 @@ impl<F: NorFlash> SlotRing<F> {
     fn look(&mut self, slot: Slot) -> Result<Content, RingError<F::Error>> {
         let mut head = None;
         self.read(self.record(slot), HEAD, |_, bytes| head = Head::read(bytes)).map_err(RingError::Flash)?;
-        let marked = !self.word_is(self.mark(slot), 0xFF).map_err(RingError::Flash)?;
-        let none = if marked { Content::Damaged } else { Content::Nothing };
+        let mark = self.last_mark(slot).map_err(RingError::Flash)?;
+        let none = if mark.is_some() { Content::Damaged } else { Content::Nothing };
         let Some(head) = head else { return Ok(none) };
         let (found, expected) = (head.slot, self.slot);
         // Slots of any size begin where a page does.
         let other = found != expected && slot.index == 0;
-        let most = if other { F::ERASE_SIZE - 2 * Self::WORD - HEAD } else { self.longest() };
-        if !(other || marked && found == expected) || head.len as usize > most {
+        let most = if other { F::ERASE_SIZE - (1 + MARKS) * Self::WORD - HEAD } else { self.longest() };
+        if !(other || found == expected) || head.len as usize > most {
             return Ok(none);
         }
         let mut crc = head.start();
@@ -254,10 +287,11 @@ impl<F: NorFlash> SlotRing<F> {
             crc = crc32_extend(crc, state);
         };
         self.read(self.record(slot), HEAD + head.len as usize, sum).map_err(RingError::Flash)?;
-        match crc == head.crc {
-            true if other => Err(RingError::OtherSlots { found, expected }),
-            true => Ok(Content::Record(head)),
-            false => Ok(none),
+        match mark {
+            _ if crc != head.crc => Ok(none),
+            _ if other => Err(RingError::OtherSlots { found, expected }),
+            Some(mark) => Ok(Content::Record(head, mark)),
+            None => Ok(none),
         }
     }
 
@@ -270,7 +304,7 @@ impl<F: NorFlash> SlotRing<F> {
             let next = |page: u32| if page + 1 < self.pages { page + 1 } else { 0 };
             (page, index) = (next(page), 0);
             // Comes about when all other pages fail.
-            if self.newest.is_some_and(|(newest, ..)| newest.page == page) {
+            if self.newest.is_some_and(|n| n.slot.page == page) {
                 page = next(page);
                 seq = seq.checked_add(self.per_page).ok_or(RingError::SeqSpent)?;
             }
@@ -299,7 +333,7 @@ impl<F: NorFlash> SlotRing<F> {
         }
         let (mut left, mut same) = (bytes(), true);
         self.read(at, len, |_, read| same &= read.iter().eq(left.by_ref().take(read.len())))?;
-        Ok(same && self.zero(self.mark(slot))?)
+        Ok(same && self.zero(self.mark(slot, 0))?)
     }
 }
 
@@ -307,7 +341,7 @@ impl<F: NorFlash> Store for SlotRing<F> {
     type Error = RingError<F::Error>;
 
     fn load<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<Recovered<'b>>, Self::Error> {
-        let Some((slot, stamp, len)) = self.newest else { return Ok(None) };
+        let Some(Newest { slot, stamp, len, .. }) = self.newest else { return Ok(None) };
         let given = buffer.len();
         let state = buffer.get_mut(..len).ok_or(RingError::Buffer { needed: len, given })?;
         let (mut head, mut to) = (None, state.iter_mut());
@@ -329,10 +363,17 @@ impl<F: NorFlash> Store for SlotRing<F> {
             return Err(RingError::TooLong { len: state.len(), most });
         }
         if !self.settled {
-            if let Some((newest, ..)) = self.newest
-                && !self.zero(self.mark(newest)).map_err(RingError::Flash)?
-            {
-                return Err(RingError::NotKept);
+            if let Some(n) = self.newest {
+                // The last one takes its zeros again and again.
+                let (mut mark, mut done) = (n.mark, false);
+                while !done && mark + 1 < MARKS as u32 {
+                    mark += 1;
+                    done = self.zero(self.mark(n.slot, mark)).map_err(RingError::Flash)?;
+                }
+                if !done {
+                    self.zero(self.mark(n.slot, mark)).map_err(RingError::Flash)?;
+                }
+                self.seq = self.age(self.seq, mark);
             }
             self.boot = self.boot.saturating_add(1);
             self.settled = true;
@@ -343,7 +384,7 @@ impl<F: NorFlash> Store for SlotRing<F> {
             let stamp = Stamp { incarnation: self.incarnation, boot: self.boot, seq: self.seq };
             let head = Head::of(state, self.slot, stamp).bytes();
             if self.write(slot, &head, state).map_err(RingError::Flash)? {
-                self.newest = Some((slot, stamp, state.len()));
+                self.newest = Some(Newest { slot, stamp, len: state.len(), mark: 0 });
                 return Ok(Durable::new(stamp, state));
             }
         }

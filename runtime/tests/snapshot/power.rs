@@ -11,7 +11,9 @@ const LONGEST: usize = 21;
 /// State number `n`: of varying length, and different in every byte from its neighbours.
 fn state(n: u32) -> Vec<u8> {
     let len = 4 + (n as usize * 7) % (LONGEST - 3);
-    (0..len as u32).map(|i| if i < 4 { n.to_le_bytes()[i as usize] } else { (n.wrapping_mul(31) + i * 5) as u8 }).collect()
+    (0..len as u32)
+        .map(|i| if i < 4 { n.to_le_bytes()[i as usize] } else { (n.wrapping_mul(31) + i * 5) as u8 })
+        .collect()
 }
 
 /// A device with a ring, and what is known about it from outside.
@@ -49,7 +51,11 @@ impl<const WORD: usize, const PAGE: usize> Device<WORD, PAGE> {
             Some(record) => {
                 let n = u32::from_le_bytes(record.state[..4].try_into().unwrap());
                 assert_eq!(record.state, state(n), "a state that nobody saved");
-                assert!(self.kept.is_none_or(|kept| n >= kept), "state {n} is older than {:?}, which was kept", self.kept);
+                assert!(
+                    self.kept.is_none_or(|kept| n >= kept),
+                    "state {n} is older than {:?}, which was kept",
+                    self.kept
+                );
                 assert!(n <= self.tried);
                 assert_eq!(record.stamp.incarnation, 7);
             }
@@ -125,7 +131,12 @@ impl<const WORD: usize, const PAGE: usize> Device<WORD, PAGE> {
         let mut whole = Device::<WORD, PAGE>::new(self.flash.erased.len(), 2);
         assert!(whole.run(saves, None));
         let steps = whole.flash.steps;
-        *self = Device { flash: Flash::new(self.flash.erased.len(), cut << 8 | saves as u64), kept: None, tried: 0, published: 0 };
+        *self = Device {
+            flash: Flash::new(self.flash.erased.len(), cut << 8 | saves as u64),
+            kept: None,
+            tried: 0,
+            published: 0,
+        };
         self.run(saves + 1, Some(steps + cut))
     }
 }
@@ -133,13 +144,13 @@ impl<const WORD: usize, const PAGE: usize> Device<WORD, PAGE> {
 #[test]
 fn a_cut_at_any_step_loses_nothing_that_was_kept() {
     let points = [
-        every_step::<4, 256>(2, 2),
-        every_step::<8, 256>(3, 1),
-        every_step::<16, 128>(2, 1),
+        every_step::<4, 256>(2, 4),
+        every_step::<8, 256>(3, 4),
+        every_step::<16, 256>(2, 8),
         every_step::<1, 192>(2, 1),
     ];
     println!("{points:?} cuts");
-    assert!(points.iter().sum::<u64>() > 100_000);
+    assert!(points.iter().all(|&p| p > 20_000));
 }
 
 /// Runs of all lengths, cut at random, hundreds in a row.
