@@ -9,8 +9,12 @@
 
 mod envelope;
 mod error;
+#[cfg(feature = "std")]
+mod file;
+mod frames;
 mod keys;
 mod message;
+mod reassemble;
 mod record;
 mod ring;
 #[cfg(feature = "sign")]
@@ -19,8 +23,12 @@ mod store;
 
 pub use envelope::{Kind, Sealed};
 pub use error::{MessageError, RingError};
+#[cfg(feature = "std")]
+pub use file::{FileError, FileFault, FileStore};
+pub use frames::{FRAME, Frame, FrameError, Frames, LARGEST_FRAME, SMALLEST_FRAME};
 pub use keys::{Checker, DeviceKeys, FleetKey, Prover};
 pub use message::{Acknowledgement, Identity, Snapshot, seal, verbatim};
+pub use reassemble::{Message, Reassembler};
 pub use ring::SlotRing;
 #[cfg(feature = "sign")]
 pub use signing::{SigningKey, VerifyingKey};

@@ -123,7 +123,10 @@ impl<const WORD: usize, const PAGE: usize> ReadNorFlash for Flash<WORD, PAGE> {
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Cut> {
         let at = offset as usize;
-        assert!(at % WORD == 0 && bytes.len() % WORD == 0 && at + bytes.len() <= self.cells.len(), "read of {at}");
+        assert!(
+            at.is_multiple_of(WORD) && bytes.len().is_multiple_of(WORD) && at + bytes.len() <= self.cells.len(),
+            "read of {at}"
+        );
         if self.off {
             return Err(Cut);
         }
@@ -147,7 +150,10 @@ impl<const WORD: usize, const PAGE: usize> NorFlash for Flash<WORD, PAGE> {
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), Cut> {
         let (from, to) = (from as usize, to as usize);
-        assert!(from % PAGE == 0 && to % PAGE == 0 && from <= to && to <= self.cells.len(), "erase of {from}..{to}");
+        assert!(
+            from.is_multiple_of(PAGE) && to.is_multiple_of(PAGE) && from <= to && to <= self.cells.len(),
+            "erase of {from}..{to}"
+        );
         for page in from / PAGE..to / PAGE {
             if self.off {
                 return Err(Cut);
@@ -169,7 +175,9 @@ impl<const WORD: usize, const PAGE: usize> NorFlash for Flash<WORD, PAGE> {
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Cut> {
         let start = offset as usize;
-        assert!(start % WORD == 0 && bytes.len() % WORD == 0 && start + bytes.len() <= self.cells.len());
+        assert!(
+            start.is_multiple_of(WORD) && bytes.len().is_multiple_of(WORD) && start + bytes.len() <= self.cells.len()
+        );
         for (i, word) in bytes.chunks_exact(WORD).enumerate() {
             let at = start + i * WORD;
             if self.off {

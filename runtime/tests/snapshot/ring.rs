@@ -14,7 +14,7 @@ fn open(flash: &mut Small, longest: usize) -> Result<SlotRing<&mut Small>, RingE
 /// The state found in the flash.
 fn found(flash: &mut Small) -> Option<Vec<u8>> {
     let mut buffer = [0; 100];
-    open(flash, 20).unwrap().load(&mut buffer).unwrap().map(|r| r.state.to_vec())
+    open(flash, 20).expect("a ring").load(&mut buffer).expect("a sound record").map(|r| r.state.to_vec())
 }
 
 #[test]
