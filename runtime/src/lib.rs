@@ -57,6 +57,8 @@ pub mod monitor;
 pub mod preprocess;
 pub mod quant;
 mod session;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 pub mod strips;
 
 pub use error::Error;
