@@ -113,7 +113,8 @@ fn tolerance(contract: &Contract, groups: &[&GroupVerdict], of: &GroupVerdict) -
         return gap.max(TOLERANCE);
     }
     let others = groups.iter().filter(|g| g.group != of.group);
-    let (right, n) = others.fold((0.0, 0.0), |(right, n), g| (right + g.int8.unwrap_or(0.0) * g.n as f64, n + g.n as f64));
+    let (right, n) =
+        others.fold((0.0, 0.0), |(right, n), g| (right + g.int8.unwrap_or(0.0) * g.n as f64, n + g.n as f64));
     let behind = if n > 0.0 { right / n - of.int8_interval[0] } else { 0.0 };
     behind.max(0.0) + TOLERANCE
 }

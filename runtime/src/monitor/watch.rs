@@ -1,6 +1,6 @@
 //! The monitor itself: takes events, keeps the state, raises alarms.
 
-use bytemuck::{cast_slice_mut, try_from_bytes_mut};
+use bytemuck::{bytes_of, cast_slice, cast_slice_mut, try_from_bytes_mut};
 
 use super::config::Config;
 use super::event::{Episode, Prediction, Source, Ticket};
@@ -217,6 +217,11 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
     /// The cells, one per group.
     pub fn cells(&self) -> &[P] {
         self.cells
+    }
+
+    /// The whole memory, piece by piece: what is to be saved.
+    pub fn bytes(&self) -> [&[u8]; 3] {
+        [bytes_of(self.common), cast_slice(self.cells), cast_slice(self.ring)]
     }
 
     /// The configuration.
