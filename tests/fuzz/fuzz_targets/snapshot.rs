@@ -4,10 +4,12 @@
 //! lies behind them is reached.
 #![no_main]
 
-use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write};
+use embedded_storage::nor_flash::{
+    ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
+};
 use evenkeel_runtime::format::crc32;
 use evenkeel_runtime::snapshot::{
-    Acknowledgement, Frames, FleetKey, Kind, Prover, Reassembler, Sealed, SlotRing, Snapshot, Stamp, Store,
+    Acknowledgement, FleetKey, Frames, Kind, Prover, Reassembler, Sealed, SlotRing, Snapshot, Stamp, Store,
 };
 use libfuzzer_sys::fuzz_target;
 
