@@ -317,7 +317,8 @@ impl<F: NorFlash> SlotRing<F> {
 
     /// Writes a record into a slot that was just taken; was it kept?
     fn write(&mut self, slot: Slot, head: &[u8; HEAD], state: &[u8]) -> Result<bool, F::Error> {
-        if !self.zero(self.place(slot))? {
+        // A mark that is there already, in flash that does not blank any more, would make the record seem newer.
+        if !self.zero(self.place(slot))? || self.last_mark(slot)?.is_some() {
             return Ok(false);
         }
         let (at, len) = (self.record(slot), HEAD + state.len());
