@@ -16,6 +16,8 @@ pub const TOLERANCE: f64 = 0.02;
 pub const RUN_LENGTH: f64 = 1e5;
 /// Floors are kept inside of this: beyond, there is next to nothing to lose or to keep.
 pub const FLOORS: [f64; 2] = [0.05, 0.98];
+/// A floor so far under the measured accuracy is worth a word.
+const WEAK: f64 = 0.15;
 /// Fractional bits of the monitor's evidence, where they fit.
 const FRACTION: u32 = 8;
 
@@ -95,8 +97,7 @@ pub fn extras(
     // Of a group without rows nothing was certified, so there is nothing to watch.
     let watched = |g: &&GroupVerdict| Some(&g.entry) == contract.fairness.groups.first() && g.rows > 0;
     let first: Vec<&GroupVerdict> = v.groups.iter().filter(watched).collect();
-    let floor = |g: &GroupVerdict| (g.int8_interval[0] - TOLERANCE).clamp(FLOORS[0], FLOORS[1]);
-    let floors: Vec<_> = first.iter().map(|g| (g.group.clone(), floor(g))).collect();
+    let floors: Vec<_> = first.iter().map(|g| (g.group.clone(), floor(contract, g))).collect();
     let field = |gap| {
         let tolerance = |g: &GroupVerdict| plan::tolerance(tolerance(contract, &first, g)).unwrap_or(u32::MAX);
         let groups: Vec<_> = first.iter().map(|g| (g.group.clone(), tolerance(g))).collect();
@@ -104,6 +105,32 @@ pub fn extras(
     };
     let monitor = monitor(v.metric, &floors, field)?;
     Ok(Extras { contract: contract.text.clone(), certificate: Some(certificate), monitor })
+}
+
+/// What a group's accuracy must not fall below in the field: the certificate's bound less the tolerance, or what the
+/// contract promises of every group if that is more.
+fn floor(contract: &Contract, g: &GroupVerdict) -> f64 {
+    let promised = contract.fairness.min_metric.unwrap_or(0.0);
+    (g.int8_interval[0] - TOLERANCE).max(promised).clamp(FLOORS[0], FLOORS[1])
+}
+
+/// Groups whose floor is so far under what was measured that the monitor would sleep through a loss that anybody would
+/// call one, in words.
+pub fn weak_floors(contract: &Contract, v: &Verdict) -> Vec<String> {
+    let watched = v.groups.iter().filter(|g| Some(&g.entry) == contract.fairness.groups.first());
+    let weak = watched.filter(|_| v.metric == Metric::Accuracy).filter_map(|g| {
+        let (measured, floor) = (g.int8?, floor(contract, g));
+        (measured - floor > WEAK).then(|| {
+            format!(
+                "The monitor will notice a loss of {} only below {:.0} % (measured: {:.0} %): these test rows prove no \
+                 more. `min_metric` in the contract sets a floor of its own; more test people raise the proven one.",
+                g.group,
+                100.0 * floor,
+                100.0 * measured
+            )
+        })
+    });
+    weak.collect()
 }
 
 /// How far a group may be behind all others in the field: what the contract allows between any two, or else what the

@@ -66,7 +66,7 @@ pub fn draw(model: &Model, rows: &Rows, plan: &Plan) -> Result<Vec<Event>> {
     };
     let width = model.input().elements();
     if rows.is_empty() {
-        return Err(Error::new("array `split` has no row `val`").help("the stream draws its rows from that split"));
+        return Err(Error::new("there are no rows to draw a stream from").help("choose another --split"));
     }
     if rows.width() != width {
         return Err(Error::new(format!("samples have {} values, the model takes {width}", rows.width())));

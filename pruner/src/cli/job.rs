@@ -227,6 +227,7 @@ impl Job {
         let extras = certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed, &measured)?;
         let lowered = lower(&q, &extras, self.target)?;
         self.check_budget(outcome, &lowered.cost())?;
+        let notes = [notes, certify::weak_floors(&contract, &verdict)].concat();
         let report = self.report(verdict, &contract, outcome, &lowered.cost()).with_audit(audit);
         let report = Report { method, notes, metrics, ..report };
         let page = self.output.with_extension("report.html");

@@ -2,8 +2,8 @@
 
 use super::super::{Target, firmware, floor, print_json};
 use super::save::{Saver, fleet_key};
-use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use clap::{Args, ValueEnum};
 use evenkeel::chain;
 use evenkeel::data::{self, Rows};
 use evenkeel::error::{Context, Error, Result};
@@ -32,9 +32,12 @@ const SLOTS: usize = evenkeel_emulator::image::SLOTS;
 pub struct Simulate {
     /// The .keel file, made under a contract
     model: PathBuf,
-    /// The data set; the stream draws rows of its `val` split
+    /// The data set
     #[arg(long)]
     data: PathBuf,
+    /// The rows that streams are drawn from
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    split: Split,
     /// Events in the stream
     #[arg(long, default_value_t = 600, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     events: usize,
@@ -79,6 +82,15 @@ pub struct Simulate {
     json: bool,
 }
 
+/// Rows of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Split {
+    /// Those that the file was certified on: the field is then what the certificate says
+    Test,
+    /// Those that the network was selected on
+    Val,
+}
+
 /// Event, kind and group of an alarm.
 type Rang = (usize, Kind, usize);
 
@@ -102,7 +114,7 @@ impl Simulate {
         }
         let file = MappedFile::open(&self.model).at(&self.model)?;
         let model = chain::open(file.bytes(), &self.model)?;
-        let rows = data::load(&self.data)?.select;
+        let rows = self.rows(&model)?;
         let mut answers = Answers::default();
         let mut done = Vec::new();
         for seed in (self.seed..).take(self.seeds) {
@@ -120,6 +132,21 @@ impl Simulate {
             }
         }
         self.print(&model, &done)
+    }
+
+    fn rows(&self, model: &Model) -> Result<Rows> {
+        let data = data::load(&self.data)?;
+        if self.split == Split::Val {
+            return Ok(data.select);
+        }
+        let (head, _) = model.certificate().ok_or_else(|| {
+            Error::new("the file carries no certificate").at(&self.model).help("make it with `evenkeel prune`")
+        })?;
+        data.verdict.certified(head.data_hash).ok_or_else(|| {
+            Error::new("the split `test` does not hold the rows that the certificate was made on")
+                .at(&self.data)
+                .help("give the data set that the file was made with, or stream its selection rows with --split val")
+        })
     }
 
     fn plan(&self, seed: u64) -> Plan {
@@ -222,8 +249,7 @@ impl Simulate {
             };
             let groups: Vec<Value> = first.cells.iter().enumerate().map(|(i, c)| group(i, c)).collect();
             let stream = |d: &Done| {
-                let alarm =
-                    |&(at, kind, g): &Rang| json!({"event": at, "kind": word(kind), "group": name(g)});
+                let alarm = |&(at, kind, g): &Rang| json!({"event": at, "kind": word(kind), "group": name(g)});
                 let t = self.tally(d, &name);
                 json!({"seed": d.seed, "early": t.early, "other_groups": t.others, "delay": t.delay, "alarms": d.rang.iter().map(alarm).collect::<Vec<_>>()})
             };
@@ -299,8 +325,16 @@ fn emulated(
     groups: &[u8],
 ) -> Result<evenkeel_emulator::Outcome> {
     let firmware = firmware(board)?;
-    let job =
-        Job { board, firmware: &firmware, model, inputs, labels: Some(labels), groups: Some(groups), portable: false, states: true };
+    let job = Job {
+        board,
+        firmware: &firmware,
+        model,
+        inputs,
+        labels: Some(labels),
+        groups: Some(groups),
+        portable: false,
+        states: true,
+    };
     evenkeel_emulator::run(&job).map_err(Error::new)
 }
 
