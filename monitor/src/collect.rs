@@ -304,7 +304,7 @@ pub(crate) mod tests {
         assert_eq!(seen.insert(all[1].clone()), Arrival::Duplicate);
         assert_eq!(seen.insert(all[0].clone()), Arrival::Stale { newest: 2 });
         let mut other = all[1].clone();
-        other.common.crowded += 1;
+        other.common.last_tick += 1;
         assert_eq!(seen.insert(other.clone()), Arrival::Equivocation);
         let mut restored = all[0].clone();
         restored.header.seq = 9;
@@ -333,7 +333,7 @@ pub(crate) mod tests {
             let came: Vec<Snapshot> = picks.iter().map(|&(d, i, twin)| {
                 let mut s = devices[d][i].clone();
                 // Two contents under one number.
-                s.common.crowded += twin as u32 * 1000;
+                s.common.last_tick += twin as u32 * 1000;
                 s
             }).collect();
             let whole: Collection = came.iter().cloned().collect();
