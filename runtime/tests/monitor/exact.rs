@@ -75,7 +75,7 @@ fn evidence_against_a_floor_is_never_larger_than_the_exact_one() {
             }
         }
     }
-    assert!(largest > 100, "the evidence moved");
+    assert!(largest > 100 || cfg!(miri), "the evidence moved");
 }
 
 /// Outcomes of one side since the last settlement, the newest first.
