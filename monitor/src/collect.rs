@@ -117,7 +117,9 @@ impl Collection {
 impl FromIterator<Snapshot> for Collection {
     fn from_iter<I: IntoIterator<Item = Snapshot>>(snapshots: I) -> Self {
         let mut collection = Collection::default();
-        snapshots.into_iter().for_each(|s| drop(collection.insert(s)));
+        for snapshot in snapshots {
+            collection.insert(snapshot);
+        }
         collection
     }
 }

@@ -4,5 +4,8 @@
 //! pruner: whoever collects snapshots needs this and the runtime alone.
 
 pub mod collect;
+pub mod evidence;
 mod plausible;
+pub mod replay;
 pub mod snapshot;
+pub mod terms;
