@@ -151,15 +151,15 @@ mod tests {
             }
             let right = outcomes.iter().filter(|c| **c).count() as u32;
             let wrong = outcomes.len() as u32 - right;
-            for j in 0..GRID {
+            for (j, &peak) in peaks.iter().enumerate() {
                 let one = ONE_Q26 as f64;
                 let f = Factors { correct: record.correct[j] as f64 / one, wrong: record.wrong[j] as f64 / one };
                 let one = (1u32 << q) as f64;
                 let range = super::floor(start, one, f, right, wrong);
                 // Full evidence would have rung and begun anew.
-                let held = range.contains(state.evidence[j]) || peaks[j] == u32::MAX;
+                let held = range.contains(state.evidence[j]) || peak == u32::MAX;
                 prop_assert!(held && state.evidence[j] as f64 <= range.most, "{range:?} {}", state.evidence[j]);
-                prop_assert!(peaks[j] as f64 <= floor_peak(start, one, f, right, wrong));
+                prop_assert!(peak as f64 <= floor_peak(start, one, f, right, wrong));
             }
         }
 
