@@ -4,9 +4,10 @@
 //! it: its numbers agree with each other ([`Snapshot::parse`] says which do not), and its bytes are the only ones that say
 //! so. So two snapshots are equal when their bytes are.
 
-use evenkeel_runtime::monitor::payload::{Header, VERSION};
+use evenkeel_runtime::monitor::payload::VERSION;
 use evenkeel_runtime::monitor::state::{Counts, FloorState, GapState, Traffic};
 use evenkeel_runtime::monitor::{Alarm, Common, Core, Full, Gap, MAX_GROUPS, Profile};
+use evenkeel_runtime::snapshot::Stamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +22,27 @@ pub struct Cell {
     pub gap: Option<GapState>,
     /// What is seen without labels.
     pub traffic: Option<Traffic>,
+}
+
+/// Who sends a snapshot, and which it is: what stands in its message beside the content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// The device.
+    pub device: u64,
+    /// The life of its counters.
+    pub incarnation: u32,
+    /// Restarts.
+    pub boot: u32,
+    /// Ascends with every saved state.
+    pub seq: u32,
+}
+
+impl Header {
+    /// That of a message.
+    pub fn of(message: &evenkeel_runtime::snapshot::Snapshot) -> Self {
+        let Stamp { incarnation, boot, seq } = message.stamp;
+        Header { device: message.identity.device, incarnation, boot, seq }
+    }
 }
 
 /// The content of a snapshot.
@@ -64,15 +86,15 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Reads the content of a snapshot. It takes no more memory than a few times the length of `bytes`.
+    /// Reads the content of a snapshot whose message says so of itself. It takes no more memory than a few times the length of `bytes`.
     ///
     /// # Errors
     /// When it has another form or version, or says what no monitor can hold.
-    pub fn parse(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let ((header, common), rest) =
-            postcard::take_from_bytes::<(Header, Common)>(bytes).map_err(SnapshotError::Form)?;
-        if header.version != VERSION {
-            return Err(SnapshotError::Version(header.version));
+    pub fn parse(header: Header, bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let ((version, common), rest) =
+            postcard::take_from_bytes::<(u8, Common)>(bytes).map_err(SnapshotError::Form)?;
+        if version != VERSION {
+            return Err(SnapshotError::Version(version));
         }
         let (cells, rest) = match common.profile {
             Core::CODE => cells::<Core>(rest)?,
@@ -117,7 +139,7 @@ impl Snapshot {
     fn write<P: Profile + Serialize>(&self, cell: impl Fn(&Cell) -> P) -> Result<Vec<u8>, postcard::Error> {
         let cells: Vec<P> = self.cells.iter().map(cell).collect();
         let mut buffer = vec![0; evenkeel_runtime::monitor::payload::longest::<P>(cells.len())];
-        let len = postcard::to_slice(&(&self.header, &self.common, &cells[..]), &mut buffer)?.len();
+        let len = postcard::to_slice(&(VERSION, &self.common, &cells[..]), &mut buffer)?.len();
         buffer.truncate(len);
         Ok(buffer)
     }
@@ -137,7 +159,7 @@ impl Snapshot {
         };
         let Common { model, config, profile, groups, slots, .. } = self.common;
         let common = Common { model, config, profile, groups, slots, ..Common::default() };
-        let header = Header { boot: 0, seq: 0, uptime: 0, ..self.header };
+        let header = Header { boot: 0, seq: 0, ..self.header };
         Snapshot { header, common, cells: self.cells.iter().map(empty).collect() }
     }
 }
@@ -171,13 +193,13 @@ mod tests {
     #[test]
     fn what_a_device_writes_is_read_and_written_alike() {
         let bytes = device(7, 400, Stream::default()).last().expect("one").to_bytes().expect("it fits");
-        let snapshot = Snapshot::parse(&bytes).expect("plausible");
+        let snapshot = Snapshot::parse(Header::default(), &bytes).expect("plausible");
         assert_eq!(snapshot.to_bytes().expect("it fits"), bytes);
         assert_eq!(snapshot.common.events, 400);
         for len in 0..bytes.len() {
-            assert!(Snapshot::parse(&bytes[..len]).is_err(), "cut at {len}");
+            assert!(Snapshot::parse(Header::default(), &bytes[..len]).is_err(), "cut at {len}");
         }
-        assert_eq!(Snapshot::parse(&[&bytes[..], &[0]].concat()), Err(SnapshotError::Longer(1)));
+        assert_eq!(Snapshot::parse(Header::default(), &[&bytes[..], &[0]].concat()), Err(SnapshotError::Longer(1)));
     }
 
     #[test]
@@ -186,13 +208,14 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Snapshot)| {
             let mut bad = good.clone();
             change(&mut bad);
-            Snapshot::parse(&bad.to_bytes().expect("it fits")).expect_err("no device counts so").to_string()
+            Snapshot::parse(bad.header, &bad.to_bytes().expect("it fits")).expect_err("no device counts so").to_string()
         };
         assert!(refused(&|s| s.cells[0].counts.correct = s.cells[0].counts.n + 1).contains("right"));
         assert!(refused(&|s| s.common.events += 1).contains("events"));
         assert!(refused(&|s| s.common.groups += 1).contains("cells"));
         assert!(refused(&|s| s.common.floor_alarms[1] = 1).contains("alarm"));
-        assert!(refused(&|s| s.header.version = 9).contains("version 9"));
+        let newer = [&[9], &good.to_bytes().expect("it fits")[1..]].concat();
+        assert_eq!(Snapshot::parse(good.header, &newer), Err(SnapshotError::Version(9)));
         assert!(refused(&|s| s.cells[1].traffic.as_mut().expect("full").disagreed = u32::MAX).contains("(group 1)"));
     }
 
@@ -204,7 +227,7 @@ mod tests {
             for (place, value) in at.drain(..) {
                 *place.get_mut(&mut bytes) = value;
             }
-            if let Ok(snapshot) = Snapshot::parse(&bytes) {
+            if let Ok(snapshot) = Snapshot::parse(Header::default(), &bytes) {
                 prop_assert_eq!(snapshot.to_bytes().expect("it fits"), bytes);
             }
         }

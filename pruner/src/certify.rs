@@ -3,7 +3,8 @@
 use crate::contract::{Contract, Metric};
 use crate::data::{GroupSet, Rows};
 use crate::error::{Context, Result};
-use crate::fair::{Outcome, Verdict};
+use crate::fair::{GroupVerdict, Outcome, Verdict};
+use crate::field::{self, Field, Measured};
 use crate::lower::{Certificate, Cost, Extras, Floor, GroupCertificate, MonitorPlan};
 use evenkeel_runtime::format::{NameRef, verdict as code};
 use evenkeel_runtime::monitor::plan;
@@ -13,7 +14,11 @@ pub const TOLERANCE: f64 = 0.02;
 /// Labelled events, of all groups together, before a false alarm, on average at least (one device, about a year
 /// at one label in five minutes).
 pub const RUN_LENGTH: f64 = 1e5;
-/// Fractional bits of the monitor's evidence.
+/// Floors are kept inside of this: beyond, there is next to nothing to lose or to keep.
+pub const FLOORS: [f64; 2] = [0.05, 0.98];
+/// A floor so far under the measured accuracy is worth a word.
+const WEAK: f64 = 0.15;
+/// Fractional bits of the monitor's evidence, where they fit.
 const FRACTION: u32 = 8;
 
 /// A fingerprint of rows, so that a later check knows whether it sees the same ones: FNV-1a over the bits of the
@@ -33,11 +38,12 @@ pub fn outcome_code(o: Outcome) -> u32 {
     }
 }
 
-/// What a file made under a contract carries before there is a verdict: the right names, no numbers.
+/// What a file of a network with so many outputs, made under a contract, carries before there is a verdict: the right
+/// names, no numbers.
 ///
 /// # Errors
 /// When the monitor cannot be configured for so many groups.
-pub fn blank(contract: &Contract, groups: &GroupSet) -> Result<Extras> {
+pub fn blank(contract: &Contract, groups: &GroupSet, classes: usize) -> Result<Extras> {
     let group = |name: &String| GroupCertificate { name: name.clone(), ..Default::default() };
     let names: Vec<String> = groups.groups.iter().map(|g| g.name.clone()).collect();
     let certificate = Certificate {
@@ -45,15 +51,13 @@ pub fn blank(contract: &Contract, groups: &GroupSet) -> Result<Extras> {
         confidence: contract.fairness.confidence as f32,
         ..Default::default()
     };
-    let first = groups.of_entry(0).into_iter().map(|i| (names[i].clone(), 0.5));
-    Ok(Extras {
-        contract: contract.text.clone(),
-        certificate: Some(certificate),
-        monitor: monitor(contract.fairness.metric, first.collect())?,
-    })
+    let first: Vec<_> = groups.of_entry(0).into_iter().map(|i| (names[i].clone(), 0.5)).collect();
+    let blank = |gap| field::blank(first.len(), classes, gap);
+    let monitor = monitor(contract.fairness.metric, &first, blank)?;
+    Ok(Extras { contract: contract.text.clone(), certificate: Some(certificate), monitor })
 }
 
-/// What the file carries after the verdict.
+/// What the file carries after the verdict, and after the field's reference was measured on the same rows.
 ///
 /// # Errors
 /// When the monitor cannot be configured for so many groups.
@@ -63,6 +67,7 @@ pub fn extras(
     data_hash: [u32; 2],
     dense_cost: Cost,
     unproven: bool,
+    measured: &Measured,
 ) -> Result<Extras> {
     let f = |x: Option<f64>| x.unwrap_or(0.0) as f32;
     let groups = v.groups.iter().map(|g| GroupCertificate {
@@ -90,28 +95,76 @@ pub fn extras(
         groups: groups.collect(),
     };
     // Of a group without rows nothing was certified, so there is nothing to watch.
-    let first = v.groups.iter().filter(|g| Some(&g.entry) == contract.fairness.groups.first() && g.rows > 0);
-    let floors = first.map(|g| (g.group.clone(), (g.int8_interval[0] - TOLERANCE).clamp(0.05, 0.98)));
-    Ok(Extras {
-        contract: contract.text.clone(),
-        certificate: Some(certificate),
-        monitor: monitor(v.metric, floors.collect())?,
-    })
+    let watched = |g: &&GroupVerdict| Some(&g.entry) == contract.fairness.groups.first() && g.rows > 0;
+    let first: Vec<&GroupVerdict> = v.groups.iter().filter(watched).collect();
+    let floors: Vec<_> = first.iter().map(|g| (g.group.clone(), floor(contract, g))).collect();
+    let field = |gap| {
+        let tolerance = |g: &GroupVerdict| plan::tolerance(tolerance(contract, &first, g)).unwrap_or(u32::MAX);
+        let groups: Vec<_> = first.iter().map(|g| (g.group.clone(), tolerance(g))).collect();
+        measured.field(&groups, gap)
+    };
+    let monitor = monitor(v.metric, &floors, field)?;
+    Ok(Extras { contract: contract.text.clone(), certificate: Some(certificate), monitor })
 }
 
-/// Floors for the groups of the contract's first entry. Its groups partition the people, so every labelled event
-/// feeds exactly one detector, which is what the run length of all of them together rests on. Only accuracy is a
-/// share of labelled events; contracts on other metrics get no monitor yet.
-fn monitor(metric: Metric, floors: Vec<(String, f64)>) -> Result<Option<MonitorPlan>> {
+/// What a group's accuracy must not fall below in the field: the certificate's bound less the tolerance, or what the
+/// contract promises of every group if that is more.
+fn floor(contract: &Contract, g: &GroupVerdict) -> f64 {
+    let promised = contract.fairness.min_metric.unwrap_or(0.0);
+    (g.int8_interval[0] - TOLERANCE).max(promised).clamp(FLOORS[0], FLOORS[1])
+}
+
+/// Groups whose floor is so far under what was measured that the monitor would sleep through a loss that anybody would
+/// call one, in words.
+pub fn weak_floors(contract: &Contract, v: &Verdict) -> Vec<String> {
+    let watched = v.groups.iter().filter(|g| Some(&g.entry) == contract.fairness.groups.first());
+    let weak = watched.filter(|_| v.metric == Metric::Accuracy).filter_map(|g| {
+        let (measured, floor) = (g.int8?, floor(contract, g));
+        (measured - floor > WEAK).then(|| {
+            format!(
+                "The monitor will notice a loss of {} only below {:.0} % (measured: {:.0} %): these test rows prove no \
+                 more. `min_metric` in the contract sets a floor of its own; more test people raise the proven one.",
+                g.group,
+                100.0 * floor,
+                100.0 * measured
+            )
+        })
+    });
+    weak.collect()
+}
+
+/// How far a group may be behind all others in the field: what the contract allows between any two, or else what the
+/// verdict could not rule out and a tolerance beside.
+fn tolerance(contract: &Contract, groups: &[&GroupVerdict], of: &GroupVerdict) -> f64 {
+    if let Some(gap) = contract.fairness.max_gap {
+        return gap.max(TOLERANCE);
+    }
+    let others = groups.iter().filter(|g| g.group != of.group);
+    let (right, n) =
+        others.fold((0.0, 0.0), |(right, n), g| (right + g.int8.unwrap_or(0.0) * g.n as f64, n + g.n as f64));
+    let behind = if n > 0.0 { right / n - of.int8_interval[0] } else { 0.0 };
+    behind.max(0.0) + TOLERANCE
+}
+
+/// Floors and the field for the groups of the contract's first entry. Its groups partition the people, so every labelled
+/// event feeds exactly one floor detector, which is what the run length of all of them together rests on. Only accuracy
+/// is a share of labelled events; contracts on other metrics get no monitor yet.
+fn monitor(
+    metric: Metric,
+    floors: &[(String, f64)],
+    field: impl FnOnce((u32, u32)) -> Field,
+) -> Result<Option<MonitorPlan>> {
     if metric != Metric::Accuracy {
         return Ok(None);
     }
     let head = plan::head(floors.len(), RUN_LENGTH, FRACTION).context("monitor")?;
-    let floors = floors.into_iter().map(|(name, p0)| {
-        let r = plan::floor_record(NameRef::default(), p0);
-        Floor { name, floor: r.floor, correct: r.correct, wrong: r.wrong }
+    let gap = plan::gap(floors.len(), RUN_LENGTH, FRACTION).context("monitor")?;
+    let floors = floors.iter().map(|(name, p0)| {
+        let r = plan::floor_record(NameRef::default(), *p0);
+        Floor { name: name.clone(), floor: r.floor, correct: r.correct, wrong: r.wrong }
     });
-    Ok(Some(MonitorPlan { threshold: head.threshold, q: head.q, floors: floors.collect() }))
+    let floors = floors.collect();
+    Ok(Some(MonitorPlan { threshold: head.threshold, q: head.q, floors, field: Some(field(gap)) }))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod data;
 pub mod error;
 pub mod export;
 pub mod fair;
+pub mod field;
 pub mod files;
 pub mod graph;
 pub mod lower;
@@ -19,6 +20,7 @@ pub mod progress;
 pub mod prune;
 pub mod quant;
 pub mod report;
+pub mod stream;
 #[cfg(test)]
 mod testing;
 

@@ -15,7 +15,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, pod_read_unaligned};
-use evenkeel_runtime::monitor::GroupState;
 
 pub mod aarch64;
 mod batch;
@@ -52,6 +51,8 @@ pub struct Job<'a> {
     pub groups: Option<&'a [u8]>,
     /// Use the portable kernels, not the processor's.
     pub portable: bool,
+    /// Say in the log, at the end, what the monitor knows of each group.
+    pub states: bool,
 }
 
 /// What the device did.
@@ -69,8 +70,9 @@ pub struct Outcome {
     pub total_instructions: u64,
     /// Instructions of each operator over all inferences.
     pub layers: Vec<u64>,
-    /// The monitor's state of each group at the end; empty for a model without a monitor.
-    pub monitor: Vec<GroupState>,
+    /// The monitor's state at the end, with cells of profile `Full` and [`image::SLOTS`] places for pending labels; empty
+    /// for a model without a monitor.
+    pub monitor: Vec<u32>,
 }
 
 /// Runs a job to its end.
@@ -165,7 +167,7 @@ fn outcome(board: Board, batch: &Batch, results: &[u8], log: Vec<String>) -> Res
         classes: values(&results[layout.classes..][..2 * batch.count]),
         total_instructions: board.instructions(head.ticks),
         layers: ticks.iter().map(|&t| board.instructions(t)).collect(),
-        monitor: values(&results[layout.states..][..batch.groups * size_of::<GroupState>()]),
+        monitor: values(&results[layout.state..][..4 * batch.words]),
     })
 }
 

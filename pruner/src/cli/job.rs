@@ -10,6 +10,7 @@ use evenkeel::error::{Context, Error, Result};
 use evenkeel::fair::audit::Audit;
 use evenkeel::fair::panel::panel_of;
 use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict};
+use evenkeel::field::Measured;
 use evenkeel::files;
 use evenkeel::graph::Graph;
 use evenkeel::lower::{Cost, Target, lower};
@@ -156,7 +157,7 @@ impl Job {
         for output in [&self.output, &onnx] {
             files::keep(&[&self.model, &self.data, &self.contract], output)?;
         }
-        let extras = certify::blank(&contract, &p.select_groups)?;
+        let extras = certify::blank(&contract, &p.select_groups, dense.output_shape().len())?;
         let frame = Frame { norm: chain::input_channels(&contract.input).len(), extras, target: self.target };
         Ok(Loaded { contract, dense, p, frame, stop: Stop::on_ctrl_c()?, onnx })
     }
@@ -209,7 +210,7 @@ impl Job {
         let q = chain::quantised(&outcome.graph, &p.train, &contract.input, &options.device)?;
         let small = lower(&q, &frame.extras, self.target)?;
         let model = chain::open(&small.bytes, &self.output)?;
-        let (mut hash, mut metrics) = ([0; 2], None);
+        let (mut hash, mut metrics, mut measured) = ([0; 2], None, None);
         let verdict = fair::judge(p.data.verdict, &contract, |rows| {
             hash = certify::fingerprint(rows);
             let of = |graph: &Graph| chain::f32_outputs(graph, rows, &contract.input, &options.device);
@@ -218,11 +219,15 @@ impl Job {
             let train = (&p.data.train.y[..], &p.train_groups);
             metrics = Some(panel_of(rows, &contract.fairness, [&dense, &int8], train, options.seed)?);
             let [dense, pruned, int8] = [dense, pruned, int8].map(|o| classes(&o, model.output().elements()));
+            measured = Some(Measured::of(&model, &contract.fairness, &p.data.select, rows, &dense)?);
             Ok(Predictions { dense, pruned, int8 })
         })?;
         let passed = verdict.verdict == Judged::Pass;
-        let lowered = lower(&q, &certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed)?, self.target)?;
+        let measured = measured.ok_or_else(|| Error::new("the verdict saw no rows"))?;
+        let extras = certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed, &measured)?;
+        let lowered = lower(&q, &extras, self.target)?;
         self.check_budget(outcome, &lowered.cost())?;
+        let notes = [notes, certify::weak_floors(&contract, &verdict)].concat();
         let report = self.report(verdict, &contract, outcome, &lowered.cost()).with_audit(audit);
         let report = Report { method, notes, metrics, ..report };
         let page = self.output.with_extension("report.html");

@@ -54,4 +54,4 @@ pub use metrics::Predictions;
 pub use panel::{Comparison, Panel, panel_table};
 pub use slack::slack;
 pub use table::table;
-pub use verdict::{Outcome, Verdict, check, judge, judge_selection};
+pub use verdict::{GroupVerdict, Outcome, Verdict, check, judge, judge_selection};

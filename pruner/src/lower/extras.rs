@@ -1,6 +1,7 @@
 //! What a file carries beside the network: contract, certificate, monitor. Names are strings here.
 
 use super::Cost;
+use crate::field::Field;
 use evenkeel_runtime::format::{CertificateGroup, CertificateHead, FloorRecord, GRID, MonitorHead, Names};
 
 /// Everything beside the network; by default nothing.
@@ -73,6 +74,8 @@ pub struct MonitorPlan {
     pub q: u32,
     /// The floors, one per group.
     pub floors: Vec<Floor>,
+    /// What the field is compared with; `None` where the file states nothing of it.
+    pub field: Option<Field>,
 }
 
 /// See [`FloorRecord`].

@@ -69,6 +69,7 @@ pub(super) fn skeleton(
     spec.contract = extras.contract.clone();
     spec.certificate = extras.certificate.as_ref().map(|c| c.records(&mut spec.names));
     spec.monitor = extras.monitor.as_ref().map(|m| m.records(&mut spec.names));
+    spec.field = extras.monitor.as_ref().and_then(|m| m.field.clone());
     spec.input_channels = vec![InputChannel { scale: 1.0, mean: 0.0, std: 1.0 }; norm];
     Ok(Skeleton { spec, program, data_len: data.len, macs })
 }

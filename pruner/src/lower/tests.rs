@@ -22,7 +22,7 @@ fn extras(groups: usize, contract: &str, measured: f32) -> Extras {
     let floor =
         |i: usize| Floor { name: format!("age=g{i}"), floor: 1 << 25, correct: [1 << 20; 6], wrong: [1 << 26; 6] };
     let certificate = Certificate { int8: measured, groups: (0..groups).map(group).collect(), ..Default::default() };
-    let monitor = MonitorPlan { threshold: 1000, q: 8, floors: (0..groups).map(floor).collect() };
+    let monitor = MonitorPlan { threshold: 1000, q: 8, floors: (0..groups).map(floor).collect(), field: None };
     Extras {
         contract: contract.into(),
         certificate: (groups > 0).then_some(certificate),

@@ -13,7 +13,23 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 /// The checksum of `bytes`.
 #[cfg(not(feature = "std"))]
 pub fn crc32(bytes: &[u8]) -> u32 {
-    by_table(bytes)
+    by_table(0, bytes)
+}
+
+/// The checksum of what has the checksum `crc`, with `bytes` behind it: for bytes that come in pieces. That of nothing
+/// is 0.
+#[cfg(all(feature = "snapshot", feature = "std"))]
+pub(crate) fn extend(crc: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(crc);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// The checksum of what has the checksum `crc`, with `bytes` behind it: for bytes that come in pieces. That of nothing
+/// is 0.
+#[cfg(all(feature = "snapshot", not(feature = "std")))]
+pub(crate) fn extend(crc: u32, bytes: &[u8]) -> u32 {
+    by_table(crc, bytes)
 }
 
 #[cfg(any(test, not(feature = "std")))]
@@ -37,8 +53,8 @@ const fn table() -> [u32; 16] {
 }
 
 #[cfg(any(test, not(feature = "std")))]
-fn by_table(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, &byte| {
+fn by_table(crc: u32, bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!crc, |crc, &byte| {
         let crc = crc ^ byte as u32;
         let crc = TABLE[(crc & 15) as usize] ^ (crc >> 4);
         TABLE[(crc & 15) as usize] ^ (crc >> 4)
@@ -51,7 +67,7 @@ mod tests {
 
     #[test]
     fn agrees_with_the_check_value_of_the_standard() {
-        for crc in [crc32, by_table] {
+        for crc in [crc32, |bytes: &[u8]| by_table(0, bytes)] {
             assert_eq!(crc(b"123456789"), 0xCBF4_3926);
             assert_eq!(crc(b""), 0);
         }
@@ -61,7 +77,10 @@ mod tests {
     fn both_ways_agree() {
         let bytes: std::vec::Vec<u8> = (0..1000u32).map(|i| ((i * i) >> 3) as u8).collect();
         for len in (0..bytes.len()).step_by(if cfg!(miri) { 97 } else { 1 }) {
-            assert_eq!(crc32(&bytes[..len]), by_table(&bytes[..len]));
+            assert_eq!(crc32(&bytes[..len]), by_table(0, &bytes[..len]));
+            #[cfg(feature = "snapshot")]
+            assert_eq!(crc32(&bytes), extend(crc32(&bytes[..len]), &bytes[len..]));
+            assert_eq!(crc32(&bytes), by_table(crc32(&bytes[..len]), &bytes[len..]));
         }
     }
 }

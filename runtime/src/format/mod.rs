@@ -24,6 +24,8 @@ pub(crate) mod vnni;
 mod write;
 
 pub use crc::crc32;
+#[cfg(feature = "snapshot")]
+pub(crate) use crc::extend as crc32_extend;
 pub use dtype::Dtype;
 pub use packing::{MAX_PIXELS, Packing, Tile};
 pub use read::{Field, Model};

@@ -25,7 +25,7 @@
 //!     Ok(raised.any())
 //! }
 //! // Two groups, 64 labels pending: that many words of memory, zeroed at first.
-//! assert_eq!(words::<Full>(2, 64) * 4, 208 + 2 * 188 + 64 * 4);
+//! assert_eq!(words::<Full>(2, 64) * 4, 252 + 2 * 188 + 64 * 4);
 //! ```
 
 mod config;

@@ -240,6 +240,8 @@ pub struct AlarmRecord {
     pub n: u32,
     /// Of these, predicted right.
     pub correct: u32,
+    /// Number of the last snapshot that was saved before: later ones tell of this alarm.
+    pub after: u32,
 }
 
 /// A prediction that waits for its label.
@@ -291,6 +293,12 @@ pub struct Common {
     pub floor_alarms: [u32; 2],
     /// Bit mask of groups with an unacknowledged gap alarm, low word first.
     pub gap_alarms: [u32; 2],
+    /// Number of the last snapshot that was saved.
+    pub saved: u32,
+    /// The same when the last alarm rang.
+    pub last_alarm: u32,
+    /// Number of the last snapshot whose alarms were acknowledged.
+    pub acknowledged: u32,
     /// The first unacknowledged alarms.
     pub alarms: [AlarmRecord; ALARMS],
 }

@@ -1,6 +1,6 @@
 //! The monitor itself: takes events, keeps the state, raises alarms.
 
-use bytemuck::{cast_slice_mut, try_from_bytes_mut};
+use bytemuck::{bytes_of, cast_slice, cast_slice_mut, try_from_bytes_mut};
 
 use super::config::Config;
 use super::event::{Episode, Prediction, Source, Ticket};
@@ -71,9 +71,15 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
         Ok(Monitor { config, common, cells, ring })
     }
 
-    /// To be called once when the state was read back after a restart: pending labels can no longer be joined and
-    /// count as expired, and no ticket of before is mistaken for a new one.
-    pub fn restarted(&mut self) {
+    /// Notes that the state was saved as snapshot number `seq`.
+    pub fn saved(&mut self, seq: u32) {
+        self.common.saved = seq;
+    }
+
+    /// To be called once when the state was read back after a restart, with the number that it was saved under: pending
+    /// labels can no longer be joined and count as expired, and no ticket of before is mistaken for a new one.
+    pub fn restarted(&mut self, seq: u32) {
+        self.saved(seq);
         let (common, cells) = (&mut *self.common, &mut *self.cells);
         common.last_group = 0;
         let mut unknown = 0;
@@ -185,19 +191,22 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
         Ok(())
     }
 
-    /// Forgets the alarms of a group, after somebody has seen them. Gives whether there were any.
-    pub fn acknowledge(&mut self, kind: Kind, group: usize) -> bool {
+    /// Forgets the alarms that snapshot number `seq` told of, after somebody has seen it. That the message is authentic and
+    /// new is for the caller to check, see `snapshot::Acknowledgement`. Alarms that rang later stay.
+    pub fn acknowledge(&mut self, seq: u32) {
         let common = &mut *self.common;
-        let mask = match kind {
-            Kind::Floor => &mut common.floor_alarms,
-            Kind::Gap => &mut common.gap_alarms,
-        };
-        let Some(word) = mask.get_mut(group / 32) else { return false };
-        let was = *word >> (group % 32) & 1 != 0;
-        *word &= !(1 << (group % 32));
-        let records = common.alarms.iter_mut().filter(|r| (r.kind, r.group as usize) == (kind as u8, group));
-        records.for_each(|r| *r = AlarmRecord::default());
-        was
+        common.acknowledged = common.acknowledged.max(seq);
+        for record in common.alarms.iter_mut().filter(|r| r.kind != 0 && r.after < seq) {
+            let mask = if record.kind == Kind::Floor as u8 { &mut common.floor_alarms } else { &mut common.gap_alarms };
+            if let Some(word) = mask.get_mut(record.group as usize / 32) {
+                *word &= !(1 << (record.group % 32));
+            }
+            *record = AlarmRecord::default();
+        }
+        // Alarms beyond those that were kept with their figures: the last of them all had rung by then.
+        if common.last_alarm < seq {
+            (common.floor_alarms, common.gap_alarms) = ([0; 2], [0; 2]);
+        }
     }
 
     /// What is kept beside the cells.
@@ -208,6 +217,11 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
     /// The cells, one per group.
     pub fn cells(&self) -> &[P] {
         self.cells
+    }
+
+    /// The whole memory, piece by piece: what is to be saved.
+    pub fn bytes(&self) -> [&[u8]; 3] {
+        [bytes_of(self.common), cast_slice(self.cells), cast_slice(self.ring)]
     }
 
     /// The configuration.
@@ -266,6 +280,7 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
 
     /// Keeps alarms until they are acknowledged.
     fn latch(&mut self, raised: Raised) {
+        self.common.last_alarm = self.common.saved;
         for (kind, group) in raised.iter() {
             let common = &mut *self.common;
             let mask = match kind {
@@ -281,8 +296,8 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
             if record.kind == 0 {
                 let counts = self.cells.get_mut(group).map(|c| *c.counts()).unwrap_or_default();
                 let (n, correct) = (counts.n, counts.correct);
-                let events = common.events;
-                *record = AlarmRecord { kind: kind as u8, group: group as u8, times: 0, events, n, correct };
+                let (events, after) = (common.events, common.saved);
+                *record = AlarmRecord { kind: kind as u8, group: group as u8, times: 0, events, n, correct, after };
             }
             record.times = record.times.saturating_add(1);
         }
