@@ -72,6 +72,24 @@ fn the_page_is_whole_escaped_and_self_contained() {
     }
 }
 
+/// Twenty lines of groups without rows would hide those that say something.
+#[test]
+fn groups_without_test_rows_share_one_line() {
+    let mut r = sample();
+    let absent = |k: usize| {
+        let mut g = r.verdict.groups[0].clone();
+        (g.group, g.n, g.rows, g.excess_drop.upper) = (format!("age=none{k}"), 0, 0, None);
+        g
+    };
+    let more: Vec<_> = (0..8).map(absent).collect();
+    r.verdict.groups.extend(more);
+    let page = html(&r).unwrap();
+    let table = page.split("<table>").nth(1).unwrap().split("</table>").next().unwrap();
+    assert_eq!(table.matches("no test rows: nothing is known").count(), 1);
+    assert!(table.contains("age=none0, age=none1, age=none2, age=none3 and 4 more") && !table.contains("age=none4"));
+    assert!(!table.contains("≤ no bound"));
+}
+
 #[test]
 fn the_json_has_the_keys_that_tools_rely_on() {
     let r = sample();
