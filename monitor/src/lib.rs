@@ -7,5 +7,6 @@ pub mod collect;
 pub mod evidence;
 mod plausible;
 pub mod replay;
+pub mod simulate;
 pub mod snapshot;
 pub mod terms;
