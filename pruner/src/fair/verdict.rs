@@ -448,7 +448,7 @@ mod tests {
     #[test]
     fn people_of_unknown_groups_in_other_splits_only_are_told_of() {
         let mut parts = synth::generate(&synth::SynthSpec { subjects: 24, rows_per_subject: 40, seed: 3 }).unwrap();
-        let train = parts.split.iter().position(|s| s == "train").unwrap();
+        let train = parts.split.iter().position(|s| *s == "train").unwrap();
         let site = parts.columns.iter_mut().find(|(name, _)| name == "site").unwrap();
         let Values::Text(sites) = &mut site.1 else { panic!("sites are texts") };
         sites[train] = "unknown".to_owned();

@@ -68,12 +68,21 @@ fn header(r: &Report) -> Markup {
     }
 }
 
+/// Groups of a card that are seen at once: with more, what to do next would leave the first screen.
+const SHOWN: usize = 4;
+
 fn card(outcome: Outcome, name: &str, count: usize, lines: &[Line]) -> Markup {
+    // One alone is not worth hiding.
+    let (shown, more) = if lines.len() > SHOWN + 1 { lines.split_at(SHOWN) } else { (lines, &[][..]) };
+    let line = |l: &Line| html! { li { b { (l.group) } br; span.soft { (l.why) } } };
     html! {
         div class={ "card " (outcome) } {
             h3 { (sign_and_word(outcome).0) " " (name) ": " (count) }
             @if lines.is_empty() { p.soft { "no group" } }
-            ul { @for l in lines { li { b { (l.group) } br; span.soft { (l.why) } } } }
+            ul { @for l in shown { (line(l)) } }
+            @if !more.is_empty() {
+                details { summary { "and " (more.len()) " more" } ul { @for l in more { (line(l)) } } }
+            }
         }
     }
 }

@@ -72,6 +72,25 @@ fn the_page_is_whole_escaped_and_self_contained() {
     }
 }
 
+/// What to do next stays on the first screen, however many groups there are, and no group is left out.
+#[test]
+fn many_groups_of_a_card_are_folded() {
+    let mut r = sample();
+    let first = r.verdict.groups[0].clone();
+    let groups =
+        |n: usize| (0..n).map(|k| crate::fair::verdict::GroupVerdict { group: format!("g={k}"), ..first.clone() });
+    r.verdict.groups = groups(24).collect();
+    let page = html(&r).unwrap();
+    let cards = page.split("class=\"cards\"").nth(1).unwrap().split("What to do next").next().unwrap();
+    let folded = cards.split("<details>").nth(1).unwrap();
+    assert!(
+        folded.contains("and 20 more") && folded.contains("<b>g=23</b>") && !folded.contains("<b>g=3</b>"),
+        "{cards}"
+    );
+    r.verdict.groups = groups(5).collect();
+    assert!(!html(&r).unwrap().contains("<details>"));
+}
+
 /// Twenty lines of groups without rows would hide those that say something.
 #[test]
 fn groups_without_test_rows_share_one_line() {
