@@ -1,19 +1,17 @@
 //! What the firmware of every board does: it runs a `.keel` model on the batch in external memory, counts, feeds
 //! the monitor, and leaves a results image behind the batch that it also writes to a file.
 
-use core::panic::PanicInfo;
-
-use cortex_m_rt::{ExceptionFrame, exception};
-use defmt::{Display2Format, error, info, warn};
+use defmt::info;
 use evenkeel_runtime::kernels::{Kernels, Native, Portable};
-use evenkeel_runtime::monitor::state::Counts;
-use evenkeel_runtime::monitor::{Config, Full, Kind, Monitor, Source, words};
+use evenkeel_runtime::monitor::{Config, Full, Monitor, Source, words};
 use evenkeel_runtime::{Model, Session};
 use semihosting::process::ExitCode;
 
 use crate::clock::Clock;
+use crate::ends::{self, fail};
 use crate::image::{PORTABLE, RESULTS_MAGIC, ResultsHead, SLOTS, STATES, UNKNOWN};
 use crate::memory::{self, Batch, Results};
+use crate::say;
 
 /// Does all that the batch in `memory` asks for, then ends.
 pub fn serve(memory: &mut [u8], arena: &mut [u8], clock: &Clock) -> ! {
@@ -80,12 +78,12 @@ fn run<K: Kernels>(model: &Model, arena: &mut [u8], batch: &Batch, bytes: &mut [
             continue;
         }
         let raised = monitor.label(ticket, truth.label as u16, Source::Reference).unwrap_or_else(|e| fail(e));
-        raised.iter().for_each(|(kind, group)| say_alarm(model, monitor, kind, group));
+        raised.iter().for_each(|(kind, group)| say::alarm(model, monitor, kind, group));
     }
     if let Some(monitor) = &monitor
         && batch.head.flags & STATES != 0
     {
-        (0..groups).for_each(|group| say_state(model, monitor, group));
+        (0..groups).for_each(|group| say::state(model, monitor, group));
     }
     let count = batch.truth.len() as u32;
     *head = ResultsHead {
@@ -94,69 +92,9 @@ fn run<K: Kernels>(model: &Model, arena: &mut [u8], batch: &Batch, bytes: &mut [
         ops: model.ops().len() as u32,
         output_len: output_len as u32,
         groups: groups as u32,
-        reserved: 0,
+        most: 0,
         ticks: total,
     };
-    if let Err(e) = semihosting::fs::write(c"results.bin", &*bytes) {
-        fail_debug(e);
-    }
+    ends::write_results(bytes);
     info!("{=u32} inferences in {=u64} ticks", count, total);
-}
-
-fn say_alarm(model: &Model, monitor: &Monitor<Full>, kind: Kind, group: usize) {
-    let Counts { n, correct } = monitor.cells()[group].counts;
-    let what = match kind {
-        Kind::Floor => "below its floor",
-        Kind::Gap => "behind the others",
-    };
-    warn!(
-        "alarm: group {=str} is {=str}, {=u32} of {=u32} correct (event {=u32})",
-        name(model, group),
-        what,
-        correct,
-        n,
-        monitor.common().events
-    );
-}
-
-fn say_state(model: &Model, monitor: &Monitor<Full>, group: usize) {
-    let Full { counts, traffic, .. } = &monitor.cells()[group];
-    let rung = |words: [u32; 2]| words[group / 32] >> (group % 32) & 1 != 0;
-    info!(
-        "group {=str}: {=u32} of {=u32} correct, {=u32} predictions, {=u32} without label, floor alarm {=bool}, gap alarm {=bool}",
-        name(model, group),
-        counts.correct,
-        counts.n,
-        traffic.predictions(),
-        traffic.expired,
-        rung(monitor.common().floor_alarms),
-        rung(monitor.common().gap_alarms)
-    );
-}
-
-fn name<'m>(model: &Model<'m>, group: usize) -> &'m str {
-    let floor = model.monitor().and_then(|(_, floors)| floors.get(group));
-    floor.map_or("", |floor| model.name(floor.name))
-}
-
-/// Says why there are no results, and ends.
-pub fn fail(reason: impl core::fmt::Display) -> ! {
-    error!("{}", Display2Format(&reason));
-    ExitCode::FAILURE.exit_process()
-}
-
-fn fail_debug(reason: semihosting::io::Error) -> ! {
-    error!("writing results.bin: {}", defmt::Debug2Format(&reason));
-    ExitCode::FAILURE.exit_process()
-}
-
-#[panic_handler]
-fn panic(info: &PanicInfo) -> ! {
-    fail(info)
-}
-
-#[exception]
-unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    error!("hard fault at {=u32:#010x}, called from {=u32:#010x}", frame.pc(), frame.lr());
-    ExitCode::FAILURE.exit_process()
 }

@@ -10,5 +10,6 @@ pub mod message;
 pub mod plan;
 mod plausible;
 pub mod replay;
+pub mod simulate;
 pub mod snapshot;
 pub mod terms;

@@ -29,11 +29,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Checks a job against its model and lays out its image.
+    /// Checks a job against its model and lays out its image; the firmware of the monitor takes so many `events`.
     ///
     /// # Errors
     /// When the model is not one, an array has the wrong length, or the board's memory is too small.
-    pub fn new(job: &Job) -> Result<Self, Error> {
+    pub fn new(job: &Job, events: u32) -> Result<Self, Error> {
         // The bytes of a model must be aligned, those of a job need not be.
         let mut aligned = vec![0u64; job.model.len().div_ceil(8)];
         let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut aligned)[..job.model.len()];
@@ -73,6 +73,7 @@ impl Batch {
             truth: truth as u32,
             results: results as u32,
             results_len: layout.len as u32,
+            events,
         };
         image.bytes[..size_of::<BatchHead>()].copy_from_slice(bytes_of(&head));
         Ok(Batch { bytes: image.bytes, count, layout, ops, groups, words, output_len })

@@ -52,6 +52,8 @@ pub struct BatchHead {
     pub results: u32,
     /// Bytes of the results image.
     pub results_len: u32,
+    /// Labelled events that the firmware of the monitor takes from its stream.
+    pub events: u32,
 }
 
 /// What is known of one input.
@@ -78,9 +80,9 @@ pub struct ResultsHead {
     pub output_len: u32,
     /// Number of groups that the monitor has; 0 without a monitor.
     pub groups: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// SysTick ticks in all inferences.
+    /// Most SysTick ticks of one event, from the firmware of the monitor; 0 from others.
+    pub most: u32,
+    /// SysTick ticks in all inferences, or in all events.
     pub ticks: u64,
 }
 

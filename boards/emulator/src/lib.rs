@@ -20,8 +20,10 @@ pub mod aarch64;
 mod batch;
 mod board;
 mod error;
+pub mod exercise;
 pub mod image;
 mod log;
+pub mod stream;
 
 use batch::Batch;
 pub use board::Board;
@@ -80,7 +82,13 @@ pub struct Outcome {
 /// # Errors
 /// See [`Error`]: each says what is missing and the way out.
 pub fn run(job: &Job) -> Result<Outcome, Error> {
-    let batch = Batch::new(job)?;
+    let batch = Batch::new(job, 0)?;
+    let (results, log) = on_board(job, &batch)?;
+    outcome(job.board, &batch, &results, log)
+}
+
+/// Runs the firmware on a batch; gives the bytes of its results, and its log.
+fn on_board(job: &Job, batch: &Batch) -> Result<(Vec<u8>, Vec<String>), Error> {
     let elf = match fs::read(job.firmware) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoFirmware(job.firmware.into())),
         read => read.map_err(Error::io("reading the firmware"))?,
@@ -104,7 +112,7 @@ pub fn run(job: &Job) -> Result<Outcome, Error> {
         None => return Err(Error::TimedOut { seconds: TIMEOUT.as_secs(), log }),
     }
     let results = fs::read(file("results.bin")).map_err(Error::io("reading the firmware's results"))?;
-    outcome(job.board, &batch, &results, log)
+    Ok((results, log))
 }
 
 /// Runs QEMU in `folder`; `None` when it had to be stopped.
@@ -149,7 +157,8 @@ impl Drop for Emulator {
     }
 }
 
-fn outcome(board: Board, batch: &Batch, results: &[u8], log: Vec<String>) -> Result<Outcome, Error> {
+/// The head of the results, which go with the batch.
+fn checked(batch: &Batch, results: &[u8]) -> Result<ResultsHead, Error> {
     let layout = &batch.layout;
     if results.len() != layout.len {
         return Err(Error::Results("it has another length than expected"));
@@ -159,6 +168,11 @@ fn outcome(board: Board, batch: &Batch, results: &[u8], log: Vec<String>) -> Res
     if head.magic != RESULTS_MAGIC || [head.count, head.ops, head.output_len, head.groups] != expected {
         return Err(Error::Results("its head does not go with the batch"));
     }
+    Ok(head)
+}
+
+fn outcome(board: Board, batch: &Batch, results: &[u8], log: Vec<String>) -> Result<Outcome, Error> {
+    let (head, layout) = (checked(batch, results)?, &batch.layout);
     let ticks: Vec<u64> = values(&results[layout.ops..][..8 * batch.ops]);
     Ok(Outcome {
         log,
