@@ -5,6 +5,9 @@
 
 pub mod collect;
 pub mod evidence;
+pub mod merge;
+pub mod message;
+pub mod plan;
 mod plausible;
 pub mod replay;
 pub mod simulate;

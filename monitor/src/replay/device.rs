@@ -160,7 +160,11 @@ impl Step<'_> {
             Report::First(_) | Report::Rang if judged.certain => Standing::Confirmed,
             Report::First(_) | Report::Rang if judged.possible => Standing::Possible,
             Report::First(_) | Report::Rang => Standing::Impossible,
-            Report::Nothing if judged.certain || judged.anew && judged.possible => Standing::Missing,
+            Report::Nothing if judged.certain || judged.anew && judged.possible => {
+                // Only snapshots after the earlier one tell of it, so only their acknowledgement clears it.
+                let cleared = self.to.common.acknowledged > self.from.header.seq;
+                if cleared { Standing::Acknowledged } else { Standing::Missing }
+            }
             Report::Nothing if judged.anew => {
                 self.blame(replay, "less evidence than any order of its outcomes gives");
                 return;
@@ -169,7 +173,7 @@ impl Step<'_> {
         };
         let record = if let Report::First(record) = report { Some(*record) } else { None };
         let same = |a: &&mut Alarm| (a.kind, a.group, a.standing) == (kind, self.group, Standing::HostOnly);
-        let reported = (standing != Standing::Missing).then_some(self.seq);
+        let reported = (!matches!(standing, Standing::Missing | Standing::Acknowledged)).then_some(self.seq);
         if let Some(alarm) = replay.alarms.iter_mut().rev().find(same).filter(|_| reported.is_some()) {
             (alarm.reported, alarm.record) = (reported, record);
             alarm.standing = if standing == Standing::Impossible { standing } else { Standing::Confirmed };

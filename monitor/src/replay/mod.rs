@@ -53,9 +53,10 @@ pub enum Standing {
     Possible,
     /// Reported, but no order of the outcomes rings.
     Impossible,
-    /// Every order rings, or the evidence began anew, but no alarm is reported. Somebody may have acknowledged it between
-    /// the two snapshots.
+    /// Every order rings, or the evidence began anew, but no alarm is reported.
     Missing,
+    /// The same, but an acknowledgement followed in between and cleared it.
+    Acknowledged,
     /// The host's detector rang; the device does not test this, or did not ring (yet).
     HostOnly,
 }
@@ -68,11 +69,12 @@ impl Standing {
             Standing::Possible => "possible",
             Standing::Impossible => "impossible",
             Standing::Missing => "missing",
+            Standing::Acknowledged => "acknowledged",
             Standing::HostOnly => "host only",
         }
     }
 
-    /// Whether an honest device cannot come to it, or only when its owner acknowledges alarms between two snapshots.
+    /// Whether an honest device cannot come to it.
     pub fn is_fault(self) -> bool {
         matches!(self, Standing::Impossible | Standing::Missing)
     }
