@@ -117,7 +117,9 @@ impl Collection {
 impl FromIterator<Snapshot> for Collection {
     fn from_iter<I: IntoIterator<Item = Snapshot>>(snapshots: I) -> Self {
         let mut collection = Collection::default();
-        snapshots.into_iter().for_each(|s| drop(collection.insert(s)));
+        for snapshot in snapshots {
+            collection.insert(snapshot);
+        }
         collection
     }
 }
@@ -177,8 +179,8 @@ pub fn regress(earlier: &Snapshot, later: &Snapshot) -> Option<&'static str> {
         return Some("the profile or the number of groups changed within one incarnation");
     }
     let counters = |c: &evenkeel_runtime::monitor::Common| {
-        let own = [c.events, c.unknown.n, c.unknown.correct, c.unknown_predictions, c.unknown_expired, c.crowded];
-        [&own[..], &c.sources].concat()
+        let unknown = [c.unknown.n, c.unknown.correct, c.unknown_predictions, c.unknown_expired];
+        [&[c.events, c.crowded, c.saved, c.acknowledged], &unknown[..], &c.sources].concat()
     };
     if counters(a).iter().zip(&counters(b)).any(|(a, b)| b < a) {
         return Some("a counter of all groups went down");

@@ -4,5 +4,12 @@
 //! pruner: whoever collects snapshots needs this and the runtime alone.
 
 pub mod collect;
+pub mod evidence;
+pub mod merge;
+pub mod message;
+pub mod plan;
 mod plausible;
+pub mod replay;
+pub mod simulate;
 pub mod snapshot;
+pub mod terms;

@@ -170,3 +170,52 @@ pub fn watch<P: Profile>(
     }
     Ok(state)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Rows {
+        Rows {
+            sample: vec![1, 8],
+            x: (0..40).map(|i| i as f32).collect(),
+            y: vec![0; 5],
+            classes: 1,
+            columns: [].into(),
+        }
+    }
+
+    #[test]
+    fn a_sample_is_always_spoilt_alike() {
+        let rows = rows();
+        let at = |row, variant| input(&rows, Sample { row, variant }, 0.8);
+        assert_eq!(at(2, None), rows.row(2));
+        assert_eq!(at(2, Some(1)), at(2, Some(1)));
+        assert!(at(2, Some(1)) != at(2, Some(2)) && at(2, Some(1)) != at(3, Some(1)));
+        assert_eq!(input(&rows, Sample { row: 2, variant: Some(1) }, 0.0), rows.row(2));
+    }
+
+    #[test]
+    fn labels_come_when_they_are_due_and_no_later_than_the_ring_keeps_them() {
+        use evenkeel_runtime::format::NameRef;
+        use evenkeel_runtime::monitor::{Full, plan};
+        let (head, floors) = (plan::head(1, 1000.0, 8).unwrap(), [plan::floor_record(NameRef::default(), 0.5)]);
+        let config = Config::new(&head, &floors, None).unwrap();
+        let event = |at: usize, delay: Option<usize>| Event {
+            sample: Sample { row: 0, variant: None },
+            group: (at != 3).then_some(0),
+            truth: 0,
+            due: delay.map(|d| at + d),
+        };
+        // At once, late, never, of nobody's group, too late for a ring of two.
+        let delays = [Some(0), Some(1), None, Some(0), Some(3), Some(0), Some(0), Some(0)];
+        let events: Vec<Event> = delays.into_iter().enumerate().map(|(at, d)| event(at, d)).collect();
+        let mut seen = Vec::new();
+        let look = |_: usize, m: &mut Monitor<Full>, _: Raised| {
+            seen.push((m.common().events, m.common().unknown.n, m.cells()[0].traffic.expired));
+            Ok(())
+        };
+        watch::<Full>(config, &events, &Answers::default(), 2, look).unwrap();
+        assert_eq!(seen, [(1, 0, 0), (1, 0, 0), (2, 0, 0), (2, 1, 0), (2, 1, 1), (3, 1, 1), (4, 1, 2), (5, 1, 2)]);
+    }
+}

@@ -7,8 +7,8 @@ use crate::files;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::path::Path;
 
-/// Lines that a plot can hold apart.
-const LINES: usize = 6;
+/// Groups with a line of their own; all others share one.
+const OWN: usize = 2;
 
 /// A group over the stream; each series has a value per step.
 #[derive(Clone, Debug, Default)]
@@ -65,15 +65,15 @@ impl Evidence {
                             h2 { "Evidence that a group is below its floor" }
                             p { "At 100 % the alarm rings and the evidence begins anew. Healthy groups may come close now and "
                                 "then: how rarely they ring is what the threshold was chosen for." }
-                            (self.plot("Evidence below the floor", |g| &g.below))
+                            (self.plot("Evidence below the floor", "largest", |g| &g.below, most))
                         }
                         section {
                             h2 { "Evidence that a group is behind all others" }
-                            (self.plot("Evidence of a gap", |g| &g.behind))
+                            (self.plot("Evidence of a gap", "largest", |g| &g.behind, most))
                         }
                         section {
                             h2 { "Share of right predictions" }
-                            (self.plot("Accuracy", |g| &g.accuracy))
+                            (self.plot("Accuracy", "mean", |g| &g.accuracy, mean))
                         }
                         (self.table())
                     }
@@ -100,24 +100,36 @@ impl Evidence {
         }
     }
 
-    /// The groups that a reader asks about first: degraded ones, those that rang, those with most evidence.
-    fn shown(&self) -> Vec<&GroupTrace> {
-        let most = |g: &GroupTrace| g.below.iter().chain(&g.behind).fold(0.0, |m: f64, v| m.max(*v));
+    /// The groups in the order in which a reader asks about them: degraded ones, those that rang, those with most evidence.
+    fn ranked(&self) -> Vec<&GroupTrace> {
+        let evidence = |g: &GroupTrace| most(&mut g.below.iter().chain(&g.behind).copied());
         let mut groups: Vec<&GroupTrace> = self.groups.iter().collect();
         groups.sort_by(|a, b| {
             let rank = |g: &GroupTrace| (!g.degraded, g.alarms.is_empty());
-            rank(a).cmp(&rank(b)).then(most(b).total_cmp(&most(a)))
+            rank(a).cmp(&rank(b)).then(evidence(b).total_cmp(&evidence(a)))
         });
-        groups.truncate(LINES);
         groups
     }
 
-    fn plot(&self, name: &str, of: impl Fn(&GroupTrace) -> &Vec<f64>) -> Markup {
-        let shown = self.shown();
-        let steps = shown.first().map_or(0, |g| of(g).len());
+    /// A line for each of the first groups, and one for the others, whose values `fold` makes one.
+    fn plot(
+        &self,
+        name: &str,
+        folded: &str,
+        of: impl Fn(&GroupTrace) -> &Vec<f64>,
+        fold: fn(&mut dyn Iterator<Item = f64>) -> f64,
+    ) -> Markup {
+        let ranked = self.ranked();
+        let (own, others) = ranked.split_at(OWN.min(ranked.len()));
+        let steps = ranked.first().map_or(0, |g| of(g).len());
         let titles: Vec<String> =
             (0..steps).map(|k| format!("events {} to {}", k * self.step + 1, (k + 1) * self.step)).collect();
-        let series: Vec<(&str, Vec<f64>)> = shown.iter().map(|g| (g.name.as_str(), of(g).clone())).collect();
+        let mut series: Vec<(&str, Vec<f64>)> = own.iter().map(|g| (g.name.as_str(), of(g).clone())).collect();
+        let rest = format!("{folded} of {} other groups", others.len());
+        if !others.is_empty() {
+            let at = |k: usize| fold(&mut others.iter().filter_map(|g| of(g).get(k).copied()));
+            series.push((&rest, (0..steps).map(at).collect()));
+        }
         let names: Vec<(usize, &str)> = series.iter().map(|s| s.0).enumerate().collect();
         html! {
             (legend(&names))
@@ -146,6 +158,16 @@ impl Evidence {
             }
         }
     }
+}
+
+fn most(values: &mut dyn Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, f64::max)
+}
+
+/// Of those that are numbers.
+fn mean(values: &mut dyn Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.filter(|v| v.is_finite()).fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0));
+    sum / n
 }
 
 #[cfg(test)]

@@ -206,10 +206,11 @@ impl<F: NorFlash> SlotRing<F> {
         Ok(())
     }
 
-    /// The order of records: each further mark counts more than the numbers that one run can give from it on. (So
-    /// none is given again, either, that an unreadable record may have been published with.)
+    /// The order of records: a further mark counts for more than the numbers that one run can give from it on, and the
+    /// marks that a hidden record of that run may have got. (So none is given again, either, that an unreadable record
+    /// may have been published with.)
     fn age(&self, seq: u32, mark: u32) -> u32 {
-        seq.saturating_add((2 * self.pages * self.per_page).saturating_mul(mark))
+        seq.saturating_add((2 * self.pages * self.per_page).saturating_mul((1 << mark) - 1))
     }
 
     /// Where a slot begins: with its claim.
@@ -365,14 +366,12 @@ impl<F: NorFlash> Store for SlotRing<F> {
         }
         if !self.settled {
             if let Some(n) = self.newest {
-                // The last one takes its zeros again and again.
+                // A mark is only begun once the one before it is sure: so none is hidden behind the one given here.
                 let (mut mark, mut done) = (n.mark, false);
+                self.zero(self.mark(n.slot, mark)).map_err(RingError::Flash)?;
                 while !done && mark + 1 < MARKS as u32 {
                     mark += 1;
                     done = self.zero(self.mark(n.slot, mark)).map_err(RingError::Flash)?;
-                }
-                if !done {
-                    self.zero(self.mark(n.slot, mark)).map_err(RingError::Flash)?;
                 }
                 self.seq = self.age(self.seq, mark);
             }

@@ -1,5 +1,6 @@
 //! `evenkeel monitor`: the device monitor, tried out before it is in the field, and what devices send of it.
 
+mod enrol;
 mod save;
 mod simulate;
 
@@ -16,12 +17,14 @@ pub struct Monitor {
 #[derive(Subcommand)]
 enum Command {
     Simulate(simulate::Simulate),
+    Enrol(enrol::Enrol),
 }
 
 impl Monitor {
     pub fn run(&self) -> Result<()> {
         match &self.command {
             Command::Simulate(c) => c.run(),
+            Command::Enrol(c) => c.run(),
         }
     }
 }

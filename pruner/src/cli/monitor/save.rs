@@ -7,7 +7,7 @@ use evenkeel_runtime::snapshot::{DeviceKeys, FileStore, FleetKey, Identity, Stor
 use std::path::{Path, PathBuf};
 
 /// Reads a fleet's key: 64 hexadecimal digits.
-pub fn fleet_key(path: &Path) -> Result<FleetKey> {
+pub(super) fn fleet_key(path: &Path) -> Result<FleetKey> {
     let text = std::fs::read_to_string(path).map_err(Error::new).map_err(|e| e.at(path))?;
     let digits = text.trim();
     let byte = |i: usize| digits.get(2 * i..2 * i + 2).and_then(|d| u8::from_str_radix(d, 16).ok());
@@ -22,7 +22,7 @@ pub fn fleet_key(path: &Path) -> Result<FleetKey> {
 }
 
 /// Where a simulated device saves its state and sends its snapshots.
-pub struct Saver {
+pub(super) struct Saver {
     folder: PathBuf,
     store: FileStore,
     identity: Identity,
