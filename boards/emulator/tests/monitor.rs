@@ -82,10 +82,11 @@ fn after_a_long_stream_the_devices_state_is_the_hosts_and_an_event_costs_no_more
     assert!(monitor.cells().iter().all(|cell| cell.traffic.expired > 100 && cell.gap.settled > 1000));
 
     let Some(device) = device(&file) else { return };
+    let events = common.events;
     assert!(device.monitor == state, "the device's state is another");
     assert_eq!(device.log.iter().filter(|line| line.contains("alarm: group")).count(), alarms);
     // Complaints and people of unknown groups come cheap: their cost is borne by the events that tests see.
-    let mean = device.total_instructions as f64 / common.events as f64;
+    let mean = device.total_instructions as f64 / events as f64;
     println!("instructions per labelled event: {mean:.0} on average, {} at most", device.most_instructions);
     assert!(mean <= budget("labelled_event") as f64, "{mean}");
     assert!(device.most_instructions <= budget("longest_event"), "{}", device.most_instructions);

@@ -38,19 +38,19 @@ pub fn update(state: &mut GapState, own: bool, correct: bool, tolerance: u32, q:
 pub(super) fn take(state: &mut GapState, own: bool, correct: bool) -> bool {
     if own {
         state.own = (state.own << 1) | correct as u16;
-        state.own_len = (state.own_len + 1).min(OWN);
+        state.own_len = state.own_len.saturating_add(1).min(OWN);
         return state.rest_len != 0;
     }
     state.rest = (state.rest << 1) | correct as u32;
-    state.rest_len = (state.rest_len + 1).min(REST);
+    state.rest_len = state.rest_len.saturating_add(1).min(REST);
     state.own_len != 0
 }
 
 /// Both sides have outcomes.
 #[inline(never)]
 pub(super) fn settle(state: &mut GapState, tolerance: u32, q: u32) -> u64 {
-    // At least 1 each, which the compiler cannot know: without it a way to panic would be linked.
-    let (rest_len, own_len) = (state.rest_len.max(1) as u32, state.own_len.max(1) as u32);
+    // No other lengths get here, but a state may have been damaged, and no way to panic should be linked.
+    let (rest_len, own_len) = (state.rest_len.clamp(1, REST) as u32, state.own_len.clamp(1, OWN) as u32);
     let rest = state.rest & (u32::MAX >> (32 - rest_len));
     let own = state.own as u32 & (u32::MAX >> (32 - own_len));
     // In Q26; what counts for the group is rounded up, so that the difference is rounded down.

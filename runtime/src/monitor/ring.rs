@@ -24,9 +24,15 @@ pub(super) fn group(code: u8) -> Option<Option<usize>> {
 
 /// Puts a prediction into the ring. Gives its ticket, and the one that had to make room for it.
 pub(super) fn put(common: &mut Common, ring: &mut [Pending], new: Pending) -> (Ticket, Pending) {
+    let places = ring.len().max(1) as u32;
+    let mut place = common.next % places;
+    // A last turn that does not fit in 32 bits is skipped, or places would shift where numbers begin anew.
+    if common.next - place > u32::MAX - places {
+        (common.next, place) = (0, 0);
+    }
     let ticket = Ticket(common.next);
     common.next = common.next.wrapping_add(1);
-    let old = match ring.get_mut(ticket.0 as usize % ring.len().max(1)) {
+    let old = match ring.get_mut(place as usize) {
         Some(place) => core::mem::replace(place, new),
         // Without a ring no label can come late: the prediction expires at once.
         None => new,

@@ -240,7 +240,7 @@ pub struct AlarmRecord {
     pub n: u32,
     /// Of these, predicted right.
     pub correct: u32,
-    /// Number of the last snapshot that was saved before: later ones tell of this alarm.
+    /// Number of the last snapshot that was saved before it last rang: later ones tell of it.
     pub after: u32,
 }
 

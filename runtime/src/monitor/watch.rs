@@ -296,10 +296,12 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
             if record.kind == 0 {
                 let counts = self.cells.get_mut(group).map(|c| *c.counts()).unwrap_or_default();
                 let (n, correct) = (counts.n, counts.correct);
-                let (events, after) = (common.events, common.saved);
-                *record = AlarmRecord { kind: kind as u8, group: group as u8, times: 0, events, n, correct, after };
+                let events = common.events;
+                *record = AlarmRecord { kind: kind as u8, group: group as u8, times: 0, events, n, correct, after: 0 };
             }
             record.times = record.times.saturating_add(1);
+            // Who has seen an earlier snapshot has not seen that it rang again.
+            record.after = common.saved;
         }
     }
 }
