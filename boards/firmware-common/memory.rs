@@ -1,7 +1,6 @@
 //! The external memory: the batch that QEMU loaded, and room for the results.
 
 use bytemuck::{from_bytes_mut, try_cast_slice, try_cast_slice_mut, try_from_bytes};
-use evenkeel_runtime::monitor::GroupState;
 
 use crate::image::{BATCH_MAGIC, BatchHead, ResultsHead, ResultsLayout, Truth};
 
@@ -23,8 +22,8 @@ pub struct Results<'a> {
     pub head: &'a mut ResultsHead,
     /// Ticks of each operator.
     pub ops: &'a mut [u64],
-    /// The monitor's states.
-    pub states: &'a mut [GroupState],
+    /// The monitor's state.
+    pub state: &'a mut [u32],
     /// Predicted classes.
     pub classes: &'a mut [u16],
     /// Outputs.
@@ -64,21 +63,21 @@ pub fn results(
     bytes: &mut [u8],
     count: usize,
     ops: usize,
-    groups: usize,
+    words: usize,
     output_len: usize,
 ) -> Result<Results<'_>, &'static str> {
-    let layout = ResultsLayout::new(count, ops, groups * size_of::<GroupState>(), output_len);
+    let layout = ResultsLayout::new(count, ops, words, output_len);
     let layout = layout.filter(|l| l.len == bytes.len()).ok_or("the host reckons with other results")?;
     bytes.fill(0);
     let align = |_| "results are not aligned";
     let (rest, outputs) = bytes.split_at_mut(layout.outputs);
     let (rest, classes) = rest.split_at_mut(layout.classes);
-    let (rest, states) = rest.split_at_mut(layout.states);
+    let (rest, state) = rest.split_at_mut(layout.state);
     let (head, op_ticks) = rest.split_at_mut(layout.ops);
     Ok(Results {
         head: from_bytes_mut(&mut head[..size_of::<ResultsHead>()]),
         ops: try_cast_slice_mut(&mut op_ticks[..8 * ops]).map_err(align)?,
-        states: try_cast_slice_mut(&mut states[..groups * size_of::<GroupState>()]).map_err(align)?,
+        state: try_cast_slice_mut(&mut state[..4 * words]).map_err(align)?,
         classes: try_cast_slice_mut(&mut classes[..2 * count]).map_err(align)?,
         outputs: try_cast_slice_mut(outputs).map_err(align)?,
     })

@@ -16,6 +16,8 @@ pub const TOLERANCE: f64 = 0.02;
 pub const RUN_LENGTH: f64 = 1e5;
 /// Floors are kept inside of this: beyond, there is next to nothing to lose or to keep.
 pub const FLOORS: [f64; 2] = [0.05, 0.98];
+/// A floor so far under the measured accuracy is worth a word.
+const WEAK: f64 = 0.15;
 /// Fractional bits of the monitor's evidence, where they fit.
 const FRACTION: u32 = 8;
 
@@ -95,8 +97,7 @@ pub fn extras(
     // Of a group without rows nothing was certified, so there is nothing to watch.
     let watched = |g: &&GroupVerdict| Some(&g.entry) == contract.fairness.groups.first() && g.rows > 0;
     let first: Vec<&GroupVerdict> = v.groups.iter().filter(watched).collect();
-    let floor = |g: &GroupVerdict| (g.int8_interval[0] - TOLERANCE).clamp(FLOORS[0], FLOORS[1]);
-    let floors: Vec<_> = first.iter().map(|g| (g.group.clone(), floor(g))).collect();
+    let floors: Vec<_> = first.iter().map(|g| (g.group.clone(), floor(contract, g))).collect();
     let field = |gap| {
         let tolerance = |g: &GroupVerdict| plan::tolerance(tolerance(contract, &first, g)).unwrap_or(u32::MAX);
         let groups: Vec<_> = first.iter().map(|g| (g.group.clone(), tolerance(g))).collect();
@@ -106,6 +107,32 @@ pub fn extras(
     Ok(Extras { contract: contract.text.clone(), certificate: Some(certificate), monitor })
 }
 
+/// What a group's accuracy must not fall below in the field: the certificate's bound less the tolerance, or what the
+/// contract promises of every group if that is more.
+fn floor(contract: &Contract, g: &GroupVerdict) -> f64 {
+    let promised = contract.fairness.min_metric.unwrap_or(0.0);
+    (g.int8_interval[0] - TOLERANCE).max(promised).clamp(FLOORS[0], FLOORS[1])
+}
+
+/// Groups whose floor is so far under what was measured that the monitor would sleep through a loss that anybody would
+/// call one, in words.
+pub fn weak_floors(contract: &Contract, v: &Verdict) -> Vec<String> {
+    let watched = v.groups.iter().filter(|g| Some(&g.entry) == contract.fairness.groups.first());
+    let weak = watched.filter(|_| v.metric == Metric::Accuracy).filter_map(|g| {
+        let (measured, floor) = (g.int8?, floor(contract, g));
+        (measured - floor > WEAK).then(|| {
+            format!(
+                "The monitor will notice a loss of {} only below {:.0} % (measured: {:.0} %): these test rows prove no \
+                 more. `min_metric` in the contract sets a floor of its own; more test people raise the proven one.",
+                g.group,
+                100.0 * floor,
+                100.0 * measured
+            )
+        })
+    });
+    weak.collect()
+}
+
 /// How far a group may be behind all others in the field: what the contract allows between any two, or else what the
 /// verdict could not rule out and a tolerance beside.
 fn tolerance(contract: &Contract, groups: &[&GroupVerdict], of: &GroupVerdict) -> f64 {
@@ -113,7 +140,8 @@ fn tolerance(contract: &Contract, groups: &[&GroupVerdict], of: &GroupVerdict) -
         return gap.max(TOLERANCE);
     }
     let others = groups.iter().filter(|g| g.group != of.group);
-    let (right, n) = others.fold((0.0, 0.0), |(right, n), g| (right + g.int8.unwrap_or(0.0) * g.n as f64, n + g.n as f64));
+    let (right, n) =
+        others.fold((0.0, 0.0), |(right, n), g| (right + g.int8.unwrap_or(0.0) * g.n as f64, n + g.n as f64));
     let behind = if n > 0.0 { right / n - of.int8_interval[0] } else { 0.0 };
     behind.max(0.0) + TOLERANCE
 }
@@ -142,12 +170,14 @@ fn monitor(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain;
     use crate::data::{Column, parse_groups};
     use crate::fair::verdict::sample_verdict;
     use crate::lower::{Target, lower};
     use crate::quant::testing::quantised;
     use evenkeel_runtime::Model;
-    use evenkeel_runtime::monitor::{GroupState, Monitor};
+    use evenkeel_runtime::Session;
+    use evenkeel_runtime::monitor::{Config, Gap, Monitor, Source, self_test, words};
 
     fn contract(metric: &str) -> Contract {
         Contract::parse(&format!(
@@ -156,26 +186,32 @@ mod tests {
         .unwrap()
     }
 
-    /// 300 rows of class 0 with two columns.
-    fn rows() -> Rows {
+    /// 300 rows of class 0 with two columns, for a network that takes so many values.
+    fn rows(width: usize) -> Rows {
         let column = |values: &[&str], by: usize| Column {
             values: values.iter().map(|v| v.to_string()).collect(),
             codes: (0..300).map(|i| (i / by % values.len()) as u32).collect(),
         };
         let columns = [("sex".to_owned(), column(&["f", "m"], 1)), ("band".to_owned(), column(&["old", "young"], 2))];
-        Rows { sample: vec![1], x: vec![0.5; 300], y: vec![0; 300], classes: 2, columns: columns.into() }
+        let x = (0..300 * width).map(|i| (i * 37 % 256) as f32 / 128.0 - 1.0).collect();
+        Rows { sample: vec![width], x, y: vec![0; 300], classes: 2, columns: columns.into() }
     }
 
     /// Extras before and after a verdict on rows of which every tenth gets worse.
     fn both(metric: &str) -> (Extras, Extras, Verdict) {
-        let (contract, rows) = (contract(metric), rows());
+        let (graph, q, _) = quantised(4);
+        let (contract, rows) = (contract(metric), rows(graph.input_shape().len()));
         let set = parse_groups(&rows, &contract.fairness.groups).unwrap();
         let of = |entry: usize| set.of_entry(entry).into_iter().map(|g| set.groups[g].clone()).collect::<Vec<_>>();
         let small = (0..300).map(|i| usize::from(i % 10 == 0)).collect();
         let v = sample_verdict(&contract, vec![("sex", of(0)), ("band", of(1))], vec![0; 300], small);
         let cost = Cost { macs: 5, flash: 6, ram: 7 };
-        let real = extras(&contract, &v, fingerprint(&rows), cost, true).unwrap();
-        (blank(&contract, &set).unwrap(), real, v)
+        let blank = blank(&contract, &set, graph.output_shape().len()).unwrap();
+        let bytes = lower(&q, &blank, Target::Portable).unwrap().bytes;
+        let model = Model::from_bytes(&bytes).unwrap();
+        let measured = Measured::of(&model, &contract.fairness, &rows, &rows, &[0; 300]).unwrap();
+        let real = extras(&contract, &v, fingerprint(&rows), cost, true, &measured).unwrap();
+        (blank, real, v)
     }
 
     #[test]
@@ -203,13 +239,53 @@ mod tests {
             assert_eq!(Some(written.int8), judged.int8.map(|x| x as f32));
         }
         // Only the groups of the first entry are watched, each by its certified bound less the tolerance.
-        let (head, floors) = model.monitor().unwrap();
+        let (_, floors) = model.monitor().unwrap();
         assert_eq!(floors.iter().map(|f| model.name(f.name)).collect::<Vec<_>>(), ["sex=f", "sex=m"]);
-        let mut states = [GroupState::default(); 2];
-        let mut monitor = Monitor::new(head, floors, &mut states).unwrap();
-        let ever = (0..1000).find_map(|_| monitor.observe(1, false).unwrap());
-        assert_eq!(ever.map(|a| a.group), Some(1));
-        assert!((0..1000).all(|i| monitor.observe(0, i % 10 != 0).unwrap().is_none()));
+        let mut state = [0; words::<Gap>(2, 0)];
+        let mut monitor = Monitor::<Gap>::new(Config::of(&model).unwrap(), &mut state, 0).unwrap();
+        let mut count = |group, correct| monitor.count(Some(group), correct, Source::Reference).unwrap();
+        let alarm = (0..1000).map(|_| count(1, false)).find(|r| r.any()).unwrap();
+        assert_eq!((alarm.floor, alarm.gap), (2, 0), "nobody is there to compare with");
+        assert!((0..1000).all(|i| count(0, i % 10 != 0).floor == 0));
+    }
+
+    #[test]
+    fn the_field_is_measured_on_the_bytes_that_ship() {
+        let (_, after, v) = both("accuracy");
+        let (_, q, _) = quantised(4);
+        let bytes = lower(&q, &after, Target::Portable).unwrap().bytes;
+        let model = Model::from_bytes(&bytes).unwrap();
+        let field = model.field().unwrap();
+        let mut arena = chain::arena(&model);
+        let mut session = Session::new(&model, bytemuck::cast_slice_mut(&mut arena)).unwrap();
+        assert_eq!(self_test::run(&model, &mut session), Ok(self_test::INPUTS));
+        assert!(field.groups.len() == 2 && field.head.edges.is_sorted());
+        for (group, judged) in field.groups.iter().zip(&v.groups) {
+            // Rounded down bin by bin.
+            let sum: u32 = group.histogram.iter().map(|&h| u32::from(h)).sum();
+            assert!((65536 - 16..=65536).contains(&sum) && group.map.is_sorted(), "{group:?}");
+            assert!(group.confidence[0] < group.confidence[1]);
+            let tolerance = f64::from(group.tolerance) / f64::from(1 << 26);
+            assert!(tolerance >= TOLERANCE && tolerance < 1.0 / 3.0, "{}: {tolerance}", judged.group);
+        }
+        let k = field.head.classes as usize;
+        assert_eq!(field.confusion.len(), 2 * k * k);
+        for row in field.confusion.chunks(k.max(1)) {
+            let sum: u32 = row.iter().map(|&p| u32::from(p)).sum();
+            assert!(sum == 0 || sum > 65536 - 16, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_floor_that_sleeps_is_told_of_and_a_promise_lifts_it() {
+        let mut contract = contract("accuracy");
+        let (_, _, mut v) = both("accuracy");
+        assert_eq!(weak_floors(&contract, &v), [""; 0]);
+        v.groups[0].int8_interval[0] = 0.3;
+        let weak = weak_floors(&contract, &v);
+        assert!(weak.len() == 1 && weak[0].contains("sex=f") && weak[0].contains("28 %"), "{weak:?}");
+        contract.fairness.min_metric = Some(0.85);
+        assert_eq!(weak_floors(&contract, &v), [""; 0]);
     }
 
     #[test]
@@ -220,7 +296,7 @@ mod tests {
 
     #[test]
     fn other_rows_have_another_fingerprint() {
-        let mut r = rows();
+        let mut r = rows(1);
         let first = fingerprint(&r);
         r.y[7] = 1;
         let second = fingerprint(&r);

@@ -271,7 +271,10 @@ impl Contract {
     /// # Errors
     /// Names the file, the key or value that is wrong, and what is allowed.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).context("cannot read the contract").map_err(|e| e.at(path))?;
+        let text = std::fs::read_to_string(path).context("cannot read the contract").map_err(|e| {
+            e.at(path)
+                .help("a contract is a text file in TOML, in UTF-8, that this user may read; check path and rights")
+        })?;
         Self::parse(&text).map_err(|e| e.at(path))
     }
 
@@ -280,6 +283,12 @@ impl Contract {
     /// # Errors
     /// Says which key or value is wrong, and what is allowed.
     pub fn parse(text: &str) -> Result<Self> {
+        if text.lines().all(|line| matches!(line.trim_start().chars().next(), None | Some('#'))) {
+            return Err(Error::new("the contract is empty").help(
+                "it says what must hold for every group and what the device can spend, such as:\n    \
+                 [fairness]\n    groups = [\"gender\"]\n    max_excess_drop = 0.03\n    [budget]\n    macs = \"40%\"",
+            ));
+        }
         let mut c: Contract = toml::from_str(text).map_err(|e| {
             Error::new(e.to_string().trim_end())
                 .help("a contract has [fairness] with groups and max_excess_drop, and may have [budget] and [input]")
@@ -313,6 +322,19 @@ impl Contract {
         }
         self.check()?;
         Ok(self)
+    }
+
+    /// An error where the contract gives no budget, for a command that has nothing to do without one.
+    ///
+    /// # Errors
+    /// Says how a budget is written.
+    pub fn check_budget(&self) -> Result<()> {
+        if self.budget == Budget::default() {
+            return Err(Error::new("the contract has no [budget], so there is nothing to prune to").help(
+                "add what the device can spend, one or more of: [budget] macs = \"40%\", flash = \"64 KiB\", ram = \"32 KiB\"",
+            ));
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<()> {
@@ -377,6 +399,15 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_budget_is_told_from_one_that_is_there() {
+        let with = |budget: &str| Contract::parse(&format!("{MINIMAL}{budget}")).unwrap().check_budget();
+        with("[budget]\nram = 24000\n").unwrap();
+        for none in ["", "[budget]\n"] {
+            assert!(with(none).unwrap_err().to_string().contains("macs = \"40%\""));
+        }
+    }
+
+    #[test]
     fn another_input_is_in_the_text() {
         let c = Contract::parse(&format!("{MINIMAL}[budget]\nmacs = \"40%\"\n")).unwrap();
         assert_eq!(c.clone().with_input(c.input.clone()).unwrap().text, c.text);
@@ -389,7 +420,9 @@ mod tests {
     #[test]
     fn wrong_input_is_named() {
         for (text, want) in [
-            ("", "fairness"),
+            ("", "is empty"),
+            (" \n# groups = [\"g\"]\n", "is empty"),
+            ("[budget]\nmacs = 1", "fairness"),
             ("[fairness]\ngroups=[]\nmax_excess_drop=0.1", "groups is empty"),
             ("[fairness]\ngroups=[\"g\"]\nmax_excess_drop=2.0", "max_excess_drop"),
             ("[fairness]\ngroups=[\"g\"]\nmax_excess_drop=0.1\nmetric=\"f1\"", "f1"),

@@ -27,13 +27,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         .map_err(|e| e.at(path).help("check that its folder exists, is writable and has space left"))
 }
 
-/// Finds out before long work whether there is a folder to write `path` into.
+/// Finds out before long work whether there is a folder to write `path` into, and no folder of its name.
 ///
 /// # Errors
 /// Names the file.
 pub fn check_folder(path: &Path) -> Result<()> {
-    let folder = folder_of(path);
-    if folder.is_dir() {
+    if path.is_dir() {
+        return Err(Error::new("cannot be written: it is a folder").at(path).help("name a file in it"));
+    }
+    if folder_of(path).is_dir() {
         return Ok(());
     }
     Err(Error::new("cannot be written: there is no such folder").at(path).help("check the path, or make the folder"))

@@ -20,6 +20,7 @@ pub mod progress;
 pub mod prune;
 pub mod quant;
 pub mod report;
+pub mod stream;
 #[cfg(test)]
 mod testing;
 

@@ -32,6 +32,10 @@ fn files_that_are_not_there() {
     }
     desk.refused("synth -o none/set.npz", &["none/set.npz"]);
     desk.refused(
+        &format!("prune model.onnx --data set.npz --contract contract.toml -o . {SHORT}"),
+        &["folder", "help: "],
+    );
+    desk.refused(
         &format!("prune model.onnx --data set.npz --contract contract.toml -o none/small.keel {SHORT}"),
         &["none", "folder", "help: "],
     );
@@ -112,7 +116,11 @@ fn contracts_that_cannot_be_kept() {
     for (text, words) in [
         (fair.replace("site", "gender"), &["set.npz", "`gender`", "help: ", "site"][..]),
         (fair.replace("site", "site*gender"), &["set.npz", "gender", "help: "]),
-        (format!("{fair}cluster = \"person\"\n"), &["person"]),
+        (format!("{fair}cluster = \"person\"\n"), &["set.npz", "cluster", "`person`", "help: ", "subject"]),
+        (String::new(), &["wrong.toml", "is empty", "help: ", "[fairness]", "max_excess_drop"]),
+        ("# to be written\n".to_owned(), &["wrong.toml", "is empty"]),
+        (fair.to_owned(), &["wrong.toml", "no [budget]", "help: ", "macs = \"40%\""]),
+        (format!("{fair}[budget]\n"), &["wrong.toml", "no [budget]"]),
         (format!("{fair}metric = \"f1\"\n"), &["wrong.toml", "f1", "macro_recall"]),
         (format!("{fair}speed = 3\n"), &["wrong.toml", "speed"]),
         (fair.replace("0.1", "7"), &["wrong.toml", "max_excess_drop", "help: "]),
@@ -128,6 +136,13 @@ fn contracts_that_cannot_be_kept() {
         desk.write("wrong.toml", text.as_bytes());
         desk.refused(prune, words);
     }
+    desk.write("wrong.toml", &[0xff, 0xfe, b'[', 0]);
+    desk.refused(prune, &["wrong.toml", "UTF-8", "help: "]);
+    desk.refused(&prune.replace("wrong.toml", "."), &["cannot read the contract", "help: "]);
+    // Blocks are something to do without a budget.
+    desk.write("free.toml", fair.as_bytes());
+    let free = "prune model.onnx --data set.npz --contract free.toml -o free.keel --target cortex-m4 --allow-unproven";
+    desk.run(&format!("{free} {SHORT} --blocks 50% --block-steps 1"));
     assert!(!desk.files().iter().any(|f| f.starts_with("new")), "{:?}", desk.files());
 }
 
@@ -187,6 +202,77 @@ fn data_of_the_wrong_shape() {
     let parts = Parts { sample: vec![3, 64], x: vec![0.5; rows * 192], y: (0..rows).map(|i| i % 9).collect(), ..parts };
     data::save(&desk.path("nine.npz"), &parts).expect("a file");
     desk.refused("audit model.onnx --data nine.npz --groups site", &["nine.npz", "`y`", "4 outputs"]);
+}
+
+/// A budget out of reach is refused before the network has seen a row: this one would give values that are not finite,
+/// which the pre-check refuses.
+#[test]
+fn an_impossible_budget_is_refused_before_the_pre_check() {
+    let desk = Desk::with_network();
+    let x = vec![f32::MAX; 48 * 192];
+    let split = (0..48).map(|i| ["train", "val", "test"][i % 3]).collect();
+    let site = Values::Text((0..48).map(|i| ["a", "b"][i / 3 % 2].into()).collect());
+    let y = (0..48).map(|i| i % 4).collect();
+    let parts = Parts { sample: vec![3, 64], x, y, split, columns: vec![("site".into(), site)] };
+    data::save(&desk.path("large.npz"), &parts).expect("a file");
+    let prune = |contract: &str| format!("prune model.onnx --data large.npz --contract {contract} -o new.keel {SHORT}");
+    desk.refused(&prune("contract.toml"), &["finite"]);
+    desk.contract("tiny.toml", 0.5, "macs = 1");
+    desk.refused(&prune("tiny.toml"), &["model.onnx", "cannot be met", "help: "]);
+    desk.refused(&prune("tiny.toml").replace("prune", "search"), &["model.onnx", "cannot be met", "help: "]);
+}
+
+#[test]
+fn data_without_what_the_contract_needs() {
+    let desk = Desk::with_network();
+    let rows = 48;
+    let whole = Parts {
+        sample: vec![3, 64],
+        x: (0..rows * 192).map(|i| (i % 7) as f32).collect(),
+        y: (0..rows).map(|i| i % 4).collect(),
+        split: (0..rows).map(|i| ["train", "val", "test"][i % 3]).collect(),
+        columns: vec![("site".into(), Values::Text((0..rows).map(|i| ["a", "b"][i / 3 % 2].into()).collect()))],
+    };
+    let with = |change: &dyn Fn(&mut Parts)| {
+        let mut parts = whole.clone();
+        change(&mut parts);
+        data::to_bytes(&parts).expect("a file")
+    };
+    let bytes = with(&|_| {});
+    // The middle of `x`, which is stored as it is, with the archive's own sizes left as they were.
+    let cut = [&bytes[..4000], &bytes[8000..]].concat();
+    for (file, bytes, words) in [
+        ("untested.npz", with(&|p| p.split = vec!["train", "val"].repeat(rows / 2)), &["no row `test`", "help: "][..]),
+        ("unselected.npz", with(&|p| p.split = vec!["train", "test"].repeat(rows / 2)), &["no row `val`", "help: "]),
+        ("alike.npz", with(&|p| p.columns[0].1 = Values::Int(vec![3; rows])), &["`site`", "site=3", "help: ", "class"]),
+        (
+            "unknown.npz",
+            with(&|p| p.columns[0].1 = Values::Text(vec![String::new(); rows])),
+            &["site=unknown", "help: "],
+        ),
+        ("nine.npz", with(&|p| p.y[5] = 8), &["`y`", "up to 8", "4 outputs", "help: "]),
+        ("many.npz", with(&|p| p.y[5] = 5000), &["`y`", "row 5", "class 5000", "help: "]),
+        ("gap.npz", with(&|p| p.x[200] = f32::NAN), &["`x`", "row 1", "NaN", "help: "]),
+        ("cut.npz", cut, &["help: "]),
+    ] {
+        desk.write(file, &bytes);
+        let line = format!("prune model.onnx --data {file} --contract contract.toml -o new.keel {SHORT}");
+        desk.refused(&line, &[&[file], words].concat());
+    }
+    assert!(!desk.files().iter().any(|f| f.starts_with("new")), "{:?}", desk.files());
+}
+
+#[test]
+fn plans_that_cannot_be() {
+    let desk = Desk::new();
+    desk.refused("plan --group-noise 0.6", &["wrong labels"]);
+    desk.refused("plan --groups 1", &["two groups"]);
+    let few = "plan --bound 0.05 --runs 40";
+    let rows = |line: &str| desk.json(line)[0]["smallest"].as_u64();
+    let (sure, wary) = (rows(few), rows(&format!("{few} --group-noise 0.005")));
+    assert!(sure.is_some() && wary > sure, "{sure:?} {wary:?}");
+    let hopeless = desk.run(&format!("{few} --group-noise 0.1"));
+    assert!(hopeless.contains("no amount of data is enough"), "{hopeless}");
 }
 
 #[test]

@@ -25,17 +25,27 @@
 #define EK_SESSION_SIZE (EK_SESSION_WORDS * sizeof(uintptr_t))
 #define EK_MONITOR_SIZE (EK_MONITOR_WORDS * sizeof(uintptr_t))
 
+/* Words (of uint32_t) of a monitor's state, for so many groups and pending labels. */
+#define EK_MONITOR_STATE_WORDS(groups, slots) \
+  (EK_MONITOR_COMMON_WORDS + (groups) * EK_MONITOR_GROUP_WORDS + (slots))
+
+/* The group of somebody whose group nobody knows. It is a cell of its own, which no test sees. */
+#define EK_UNKNOWN_GROUP SIZE_MAX
+
 // Words (of `uintptr_t`) of a model.
-#define EK_MODEL_WORDS 24
+#define EK_MODEL_WORDS 30
 
 // Words (of `uintptr_t`) of a session.
-#define EK_SESSION_WORDS 26
+#define EK_SESSION_WORDS 32
 
 // Words (of `uintptr_t`) of a monitor.
-#define EK_MONITOR_WORDS 8
+#define EK_MONITOR_WORDS 16
 
-// Alternatives that the evidence of a group is kept for.
-#define EK_GRID 6
+// Words of state beside those of groups and pending labels, see EK_MONITOR_STATE_WORDS.
+#define EK_MONITOR_COMMON_WORDS 63
+
+// Words of state per group, see EK_MONITOR_STATE_WORDS.
+#define EK_MONITOR_GROUP_WORDS 47
 
 // What became of a call.
 enum ek_status
@@ -79,10 +89,16 @@ enum ek_status
   EK_STATUS_NO_MONITOR = 16,
   // The monitor has no group of this number.
   EK_STATUS_NO_SUCH_GROUP = 17,
-  // The monitor needs one state per group.
-  EK_STATUS_MONITOR_STATES = 18,
+  // The state is not of EK_MONITOR_STATE_WORDS words, or is of another model or number of slots.
+  EK_STATUS_MONITOR_STATE = 18,
   // An error that this list does not name yet.
   EK_STATUS_OTHER = 19,
+  // The label came too late or twice, or its ticket was never given.
+  EK_STATUS_TICKET = 20,
+  // A source of labels that is no ek_source.
+  EK_STATUS_NO_SUCH_SOURCE = 21,
+  // The model does not compute what it computed when it was certified.
+  EK_STATUS_SELF_TEST = 22,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -112,6 +128,50 @@ enum ek_verdict
 typedef enum ek_verdict ek_verdict;
 #else
 typedef int32_t ek_verdict;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What an alarm is about.
+enum ek_alarm_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // None.
+  EK_ALARM_KIND_NONE = 0,
+  // The group's accuracy is below its floor.
+  EK_ALARM_KIND_FLOOR = 1,
+  // The group is behind all others by more than the tolerance.
+  EK_ALARM_KIND_GAP = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ek_alarm_kind ek_alarm_kind;
+#else
+typedef int32_t ek_alarm_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Where a label came from; each is counted.
+enum ek_source
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // A reference: another sensor, a laboratory, an expert, a sample that was chosen to be labelled.
+  EK_SOURCE_REFERENCE = 0,
+  // The user, asked whether the answer was right or not.
+  EK_SOURCE_USER = 1,
+  // What followed, e.g. a door that was opened by key after all.
+  EK_SOURCE_OUTCOME = 2,
+  // Somebody complained. Complaints come of wrong answers only, so they are counted and no test sees them.
+  EK_SOURCE_COMPLAINT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ek_source ek_source;
+#else
+typedef int32_t ek_source;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -168,37 +228,44 @@ typedef struct ek_monitor {
   size_t words[EK_MONITOR_WORDS];
 } ek_monitor;
 
-// What the monitor remembers of one group: plain bytes, zeroed at first, which the caller keeps wherever the device
-// keeps state.
-typedef struct ek_group_state {
-  // Labelled events.
-  uint32_t n;
-  // Events that were predicted right.
-  uint32_t correct;
-  // Evidence against the floor.
-  uint32_t evidence[EK_GRID];
-  // Alarms so far.
-  uint32_t alarms;
-  // 1-based number (over all groups) of the event at the first alarm; 0 for none.
-  uint32_t first_alarm;
-} ek_group_state;
+// The alarms that an event raised: bit masks of groups.
+typedef struct ek_raised {
+  // Groups below their floor.
+  uint64_t floor;
+  // Groups that are behind the others.
+  uint64_t gap;
+} ek_raised;
 
-// What an event brought.
+// An alarm that nobody has acknowledged yet, as it was when it first rang.
 typedef struct ek_alarm {
-  // Whether the group has fallen below its floor; the rest is zero where it has not.
-  bool raised;
+  // What it is about.
+  ek_alarm_kind kind;
   // Index of the group.
   size_t group;
-  // Labelled events of all groups so far.
+  // How often it has rung.
+  uint32_t times;
+  // Labelled events of all groups at the first time.
   uint32_t events;
-  // Labelled events of this group so far.
+  // Labelled events of this group at the first time.
   uint32_t n;
   // Of these, predicted right.
   uint32_t correct;
 } ek_alarm;
 
+// What the monitor knows of a group.
+typedef struct ek_group_counts {
+  // Labelled events.
+  uint32_t n;
+  // Events that were predicted right.
+  uint32_t correct;
+  // Predictions, labelled or not.
+  uint32_t predictions;
+  // Predictions whose label never came, or too late.
+  uint32_t expired;
+} ek_group_counts;
+
 // All of them, in the order of their numbers.
-#define ek_status_ALL { ek_status_Ok, ek_status_NullPointer, ek_status_Alignment, ek_status_Length, ek_status_NotInitialised, ek_status_FileLength, ek_status_FileMagic, ek_status_FileVersion, ek_status_FilePacking, ek_status_FileDamaged, ek_status_FileSignature, ek_status_FileInvalid, ek_status_FileWork, ek_status_KernelPacking, ek_status_ArenaTooSmall, ek_status_InputLength, ek_status_NoMonitor, ek_status_NoSuchGroup, ek_status_MonitorStates, ek_status_Other, }
+#define ek_status_ALL { ek_status_Ok, ek_status_NullPointer, ek_status_Alignment, ek_status_Length, ek_status_NotInitialised, ek_status_FileLength, ek_status_FileMagic, ek_status_FileVersion, ek_status_FilePacking, ek_status_FileDamaged, ek_status_FileSignature, ek_status_FileInvalid, ek_status_FileWork, ek_status_KernelPacking, ek_status_ArenaTooSmall, ek_status_InputLength, ek_status_NoMonitor, ek_status_NoSuchGroup, ek_status_MonitorState, ek_status_Other, ek_status_Ticket, ek_status_NoSuchSource, ek_status_SelfTest, }
 
 #ifdef __cplusplus
 extern "C" {
@@ -288,27 +355,86 @@ const int8_t *ek_session_output(const struct ek_session *session,
 // As ek_session_run; `class_index` points to a `size_t` or is NULL.
 ek_status ek_session_classify(const struct ek_session *session, size_t *class_index);
 
-// Prepares a monitor: zeroed states at first, later those that an earlier one left. One state per group of
-// ek_model_info; they stay where they are while the monitor is used.
+// Runs the self-test of the model's file, which says whether the device computes what was certified; input and output
+// are overwritten. A file without one passes. Best called once after ek_session_init.
 //
 // # Safety
-// `monitor` points to an `ek_monitor` or is NULL; `model` is as in ek_arena_len; `states` points to `count` states or
-// is NULL.
+// As ek_session_run.
+ek_status ek_session_self_test(struct ek_session *session);
+
+// Prepares a monitor: a zeroed state at first, later the one that an earlier monitor of the same model left. The state
+// has EK_MONITOR_STATE_WORDS(groups, slots) words, with the groups of ek_model_info, and stays where it is while the
+// monitor is used. Up to `slots` predictions, at most 65535, wait for their labels at a time.
+//
+// # Safety
+// `monitor` points to an `ek_monitor` or is NULL; `model` is as in ek_arena_len; `state` points to `count` words or is
+// NULL.
 ek_status ek_monitor_init(struct ek_monitor *monitor,
                           const struct ek_model *model,
-                          struct ek_group_state *states,
-                          size_t count);
+                          uint32_t *state,
+                          size_t count,
+                          size_t slots);
 
-// Takes one labelled event: the model was right, or not, for somebody of this group. `alarm`, unless it is NULL, says
-// whether the group has fallen below its floor; the evidence then starts anew.
+// To be called once after ek_monitor_init when the state was read back after a restart, with the number of the snapshot
+// that it was saved as (0 without snapshots): labels that were pending can no longer be joined, and count as expired.
 //
 // # Safety
 // `monitor` is NULL, or an `ek_monitor` that is zeroed or that ek_monitor_init was given; the model's bytes and the
-// states are still there; `alarm` points to an `ek_alarm` or is NULL.
-ek_status ek_monitor_observe(struct ek_monitor *monitor,
+// state are still there.
+ek_status ek_monitor_restarted(struct ek_monitor *monitor,
+                               uint32_t snapshot);
+
+// Takes one event whose label is known at once: the model was right, or not, for somebody of this group (or
+// EK_UNKNOWN_GROUP). `source` is an ek_source; `raised`, unless it is NULL, becomes the alarms that this raised.
+//
+// # Safety
+// As ek_monitor_restarted; `raised` points to an `ek_raised` or is NULL.
+ek_status ek_monitor_count(struct ek_monitor *monitor,
+                           size_t group,
+                           bool correct,
+                           int32_t source,
+                           struct ek_raised *raised);
+
+// Takes what the last run of a session answered for somebody of this group (or EK_UNKNOWN_GROUP), one call per event and
+// not per frame of it. `ticket` becomes what ek_monitor_label takes.
+//
+// # Safety
+// As ek_monitor_restarted; `session` is as in ek_session_run; `ticket` points to a `uint32_t` or is NULL.
+ek_status ek_monitor_predict(struct ek_monitor *monitor,
                              size_t group,
-                             bool correct,
-                             struct ek_alarm *alarm);
+                             const struct ek_session *session,
+                             uint32_t *ticket);
+
+// Joins the label of an earlier prediction: the class that would have been right. `source` is an ek_source; `raised`,
+// unless it is NULL, becomes the alarms that this raised.
+//
+// # Safety
+// As ek_monitor_count.
+ek_status ek_monitor_label(struct ek_monitor *monitor,
+                           uint32_t ticket,
+                           uint16_t truth,
+                           int32_t source,
+                           struct ek_raised *raised);
+
+// The unacknowledged alarm `index`, counted from 0; its kind is EK_ALARM_KIND_NONE when there are no more.
+//
+// # Safety
+// As ek_monitor_restarted; `alarm` points to an `ek_alarm` or is NULL.
+ek_status ek_monitor_alarm(const struct ek_monitor *monitor, size_t index, struct ek_alarm *alarm);
+
+// Forgets the alarms that rang before snapshot number `snapshot` was saved, after somebody has seen them. A device that
+// saves no snapshots forgets all of them with 1.
+//
+// # Safety
+// As ek_monitor_restarted.
+ek_status ek_monitor_acknowledge(struct ek_monitor *monitor,
+                                 uint32_t snapshot);
+
+// What the monitor knows of a group, or of EK_UNKNOWN_GROUP.
+//
+// # Safety
+// As ek_monitor_restarted; `counts` points to an `ek_group_counts` or is NULL.
+ek_status ek_monitor_group(const struct ek_monitor *monitor, size_t group, struct ek_group_counts *counts);
 
 // The library's version.
 const char *ek_version(void);

@@ -36,6 +36,7 @@
 //! | [`kernels`] | the operators: portable ones that define them, and one set per instruction set |
 //! | [`preprocess`] | normalisation and quantisation of inputs |
 //! | [`monitor`] | floors per group; planning them on hosts (feature `write`) |
+//! | `snapshot` | the monitor's state kept over power cuts, and sent (feature `snapshot`) |
 //! | `cast` | mapped files (feature `map`) |
 //! | `batch` | batches over the cores of a host (feature `std`) |
 #![no_std]

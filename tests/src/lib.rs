@@ -125,7 +125,16 @@ pub fn on_device(board: Board, file: &[u8], inputs: &[i8]) -> Result<Option<Outc
         println!("skipped: no firmware for {board:?}; build it with `cargo xtask firmware`");
         return Ok(None);
     };
-    let job = Job { board, firmware: &firmware, model: file, inputs, labels: None, groups: None, portable: false };
+    let job = Job {
+        board,
+        firmware: &firmware,
+        model: file,
+        inputs,
+        labels: None,
+        groups: None,
+        portable: false,
+        states: false,
+    };
     match evenkeel_emulator::run(&job) {
         Err(e @ (DeviceError::NoQemu | DeviceError::NoFirmware(_))) => {
             println!("skipped: {e}");

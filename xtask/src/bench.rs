@@ -23,7 +23,7 @@ const WAYS: [Way; 5] = [
     Way { name: "aarch64, i8mm", target: "aarch64", run: &[] },
 ];
 
-/// The file of counts that the tests hold the kernels to.
+/// The file of counts that the tests hold the kernels and the monitor to.
 const BUDGET: &str = "benches/budget.json";
 
 /// The `evenkeel` command, and a folder for its files.
@@ -194,9 +194,11 @@ fn sizes(b: &Bench, dense: &Counts) -> Result<()> {
     Ok(())
 }
 
-/// Writes the counts on the microcontrollers to the budget file.
+/// Writes the counts on the microcontrollers to the budget file; what else is in it stays.
 fn accept(dense: &Counts, half: &Counts) -> Result<()> {
-    let mut budget = Map::new();
+    let path = crate::sh::root().join(BUDGET);
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut budget: Map<String, Value> = serde_json::from_str(&text).map_err(|e| format!("{BUDGET}: {e}"))?;
     for (name, runs) in dense.iter().filter(|(name, _)| reference(name).is_some()) {
         let halves = half.iter().find(|h| h.0 == *name).map(|h| &h.1);
         let entry = |i: usize| {
@@ -205,7 +207,6 @@ fn accept(dense: &Counts, half: &Counts) -> Result<()> {
         };
         budget.insert((*name).into(), json!({WAYS[0].name: entry(0), WAYS[1].name: entry(1)}));
     }
-    let path = crate::sh::root().join(BUDGET);
     let text = serde_json::to_string_pretty(&Value::Object(budget)).map_err(|e| e.to_string())?;
     std::fs::write(&path, text + "\n").map_err(|e| format!("{}: {e}", path.display()))?;
     println!("\nwrote {BUDGET}");

@@ -20,6 +20,9 @@ pub const BOARDS: [Board; 2] = [
     Board { name: "mps3-an547", target: "thumbv8m.main-none-eabihf", variable: "EVENKEEL_FIRMWARE_M55" },
 ];
 
+/// The board that has a second program, for the monitor alone.
+const MONITOR: &str = "mps2-an386";
+
 /// Environment variables and the ELF files that they name.
 pub type Firmware = Vec<(&'static str, PathBuf)>;
 
@@ -29,14 +32,23 @@ pub fn build() -> Result<Firmware> {
 }
 
 fn build_board(board: &Board) -> Result<PathBuf> {
+    if board.name == MONITOR {
+        build_program(board, "small", &format!("{MONITOR}-monitor"))?;
+    }
+    build_program(board, "release", board.name)
+}
+
+/// One program of a board, in a profile.
+fn build_program(board: &Board, profile: &str, program: &str) -> Result<PathBuf> {
     let dir = target().join("board");
     let mut c = setup::cargo("build", board.target)?;
     c.current_dir(root().join("boards").join(board.name));
-    run(c.args(["--release", "--target-dir"]).arg(&dir))?;
+    c.args(["--profile", profile, "--bin"]).arg(format!("evenkeel-{program}"));
+    run(c.arg("--target-dir").arg(&dir))?;
     let out = target().join("firmware");
     std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
-    let elf = out.join(format!("{}.elf", board.name));
-    let built = dir.join(board.target).join("release").join(format!("evenkeel-{}", board.name));
+    let elf = out.join(format!("{program}.elf"));
+    let built = dir.join(board.target).join(profile).join(format!("evenkeel-{program}"));
     std::fs::copy(&built, &elf).map_err(|e| format!("{}: {e}", built.display()))?;
     println!("firmware: {}", elf.display());
     Ok(elf)

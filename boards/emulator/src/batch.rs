@@ -2,9 +2,11 @@
 
 use bytemuck::{bytes_of, cast_slice};
 use evenkeel_runtime::Model;
-use evenkeel_runtime::monitor::GroupState;
+use evenkeel_runtime::monitor::{Full, words};
 
-use crate::image::{ALIGN, ARENA_LEN, BATCH_MAGIC, BatchHead, MEMORY_LEN, PORTABLE, ResultsLayout, Truth, UNKNOWN};
+use crate::image::{
+    ALIGN, ARENA_LEN, BATCH_MAGIC, BatchHead, MEMORY_LEN, PORTABLE, ResultsLayout, SLOTS, STATES, Truth, UNKNOWN,
+};
 use crate::{Error, Job};
 
 /// A batch image and what to expect of its results.
@@ -20,16 +22,18 @@ pub struct Batch {
     pub ops: usize,
     /// Number of groups of the monitor.
     pub groups: usize,
+    /// Words of the monitor's state; 0 without a monitor.
+    pub words: usize,
     /// Bytes of one output.
     pub output_len: usize,
 }
 
 impl Batch {
-    /// Checks a job against its model and lays out its image.
+    /// Checks a job against its model and lays out its image; the firmware of the monitor takes so many `events`.
     ///
     /// # Errors
     /// When the model is not one, an array has the wrong length, or the board's memory is too small.
-    pub fn new(job: &Job) -> Result<Self, Error> {
+    pub fn new(job: &Job, events: u32) -> Result<Self, Error> {
         // The bytes of a model must be aligned, those of a job need not be.
         let mut aligned = vec![0u64; job.model.len().div_ceil(8)];
         let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut aligned)[..job.model.len()];
@@ -48,18 +52,19 @@ impl Batch {
 
         let (ops, output_len) = (model.ops().len(), model.output().elements());
         let groups = model.monitor().map_or(0, |(_, floors)| floors.len());
+        let words = if groups == 0 { 0 } else { words::<Full>(groups, SLOTS) };
         let mut image = Image { bytes: vec![0; size_of::<BatchHead>()] };
         let model = image.append(job.model);
         let inputs = image.append(cast_slice(job.inputs));
         let truth = image.append(cast_slice(&truth));
         let results = image.append(&[]);
-        let layout = ResultsLayout::new(count, ops, groups * size_of::<GroupState>(), output_len)
+        let layout = ResultsLayout::new(count, ops, words, output_len)
             .filter(|layout| layout.len <= MEMORY_LEN.saturating_sub(results))
             .ok_or(Error::Memory { count })?;
         // What fits the memory fits 32 bits.
         let head = BatchHead {
             magic: BATCH_MAGIC,
-            flags: if job.portable { PORTABLE } else { 0 },
+            flags: if job.portable { PORTABLE } else { 0 } | if job.states { STATES } else { 0 },
             model: model as u32,
             model_len: job.model.len() as u32,
             inputs: inputs as u32,
@@ -68,9 +73,10 @@ impl Batch {
             truth: truth as u32,
             results: results as u32,
             results_len: layout.len as u32,
+            events,
         };
         image.bytes[..size_of::<BatchHead>()].copy_from_slice(bytes_of(&head));
-        Ok(Batch { bytes: image.bytes, count, layout, ops, groups, output_len })
+        Ok(Batch { bytes: image.bytes, count, layout, ops, groups, words, output_len })
     }
 }
 

@@ -16,11 +16,15 @@ pub const ARENA_LEN: usize = 3584 << 10;
 pub const ALIGN: usize = 16;
 
 /// First bytes of the batch image; the last one is the version.
-pub const BATCH_MAGIC: [u8; 4] = *b"EKB\x01";
+pub const BATCH_MAGIC: [u8; 4] = *b"EKB\x02";
 /// First bytes of the results image; the last one is the version.
-pub const RESULTS_MAGIC: [u8; 4] = *b"EKR\x01";
+pub const RESULTS_MAGIC: [u8; 4] = *b"EKR\x02";
 /// Flag of a batch: use the portable kernels, not the board's own.
 pub const PORTABLE: u32 = 1;
+/// Flag of a batch: say at the end what the monitor knows of each group.
+pub const STATES: u32 = 2;
+/// Predictions that can wait for their labels on the device.
+pub const SLOTS: usize = 64;
 /// A label or a group that nobody knows.
 pub const UNKNOWN: u8 = u8::MAX;
 
@@ -30,7 +34,7 @@ pub const UNKNOWN: u8 = u8::MAX;
 pub struct BatchHead {
     /// [`BATCH_MAGIC`].
     pub magic: [u8; 4],
-    /// [`PORTABLE`] or 0.
+    /// [`PORTABLE`], [`STATES`].
     pub flags: u32,
     /// Offset of the `.keel` file.
     pub model: u32,
@@ -48,6 +52,8 @@ pub struct BatchHead {
     pub results: u32,
     /// Bytes of the results image.
     pub results_len: u32,
+    /// Labelled events that the firmware of the monitor takes from its stream.
+    pub events: u32,
 }
 
 /// What is known of one input.
@@ -74,9 +80,9 @@ pub struct ResultsHead {
     pub output_len: u32,
     /// Number of groups that the monitor has; 0 without a monitor.
     pub groups: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// SysTick ticks in all inferences.
+    /// Most SysTick ticks of one event, from the firmware of the monitor; 0 from others.
+    pub most: u32,
+    /// SysTick ticks in all inferences, or in all events.
     pub ticks: u64,
 }
 
@@ -85,8 +91,8 @@ pub struct ResultsHead {
 pub struct ResultsLayout {
     /// Ticks of each operator over all inferences: `u64`.
     pub ops: usize,
-    /// States of the monitor.
-    pub states: usize,
+    /// State of the monitor: `u32`.
+    pub state: usize,
     /// Predicted classes: `u16`.
     pub classes: usize,
     /// Outputs, one behind the other.
@@ -96,9 +102,9 @@ pub struct ResultsLayout {
 }
 
 impl ResultsLayout {
-    /// For `count` inputs through a model with `ops` operators, outputs of `output_len` bytes and monitor
-    /// states of `states_len` bytes together. `None` when no memory is large enough.
-    pub fn new(count: usize, ops: usize, states_len: usize, output_len: usize) -> Option<Self> {
+    /// For `count` inputs through a model with `ops` operators, outputs of `output_len` bytes and a monitor
+    /// whose state has `words` words. `None` when no memory is large enough.
+    pub fn new(count: usize, ops: usize, words: usize, output_len: usize) -> Option<Self> {
         let mut end = size_of::<ResultsHead>();
         let mut part = |len: usize| {
             let start = end.checked_next_multiple_of(ALIGN)?;
@@ -106,9 +112,9 @@ impl ResultsLayout {
             Some(start)
         };
         let ops = part(ops.checked_mul(8)?)?;
-        let states = part(states_len)?;
+        let state = part(words.checked_mul(4)?)?;
         let classes = part(count.checked_mul(2)?)?;
         let outputs = part(count.checked_mul(output_len)?)?;
-        Some(ResultsLayout { ops, states, classes, outputs, len: end })
+        Some(ResultsLayout { ops, state, classes, outputs, len: end })
     }
 }

@@ -15,14 +15,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, pod_read_unaligned};
-use evenkeel_runtime::monitor::GroupState;
 
 pub mod aarch64;
 mod batch;
 mod board;
 mod error;
+pub mod exercise;
 pub mod image;
 mod log;
+pub mod stream;
 
 use batch::Batch;
 pub use board::Board;
@@ -52,6 +53,8 @@ pub struct Job<'a> {
     pub groups: Option<&'a [u8]>,
     /// Use the portable kernels, not the processor's.
     pub portable: bool,
+    /// Say in the log, at the end, what the monitor knows of each group.
+    pub states: bool,
 }
 
 /// What the device did.
@@ -69,8 +72,9 @@ pub struct Outcome {
     pub total_instructions: u64,
     /// Instructions of each operator over all inferences.
     pub layers: Vec<u64>,
-    /// The monitor's state of each group at the end; empty for a model without a monitor.
-    pub monitor: Vec<GroupState>,
+    /// The monitor's state at the end, with cells of profile `Full` and [`image::SLOTS`] places for pending labels; empty
+    /// for a model without a monitor.
+    pub monitor: Vec<u32>,
 }
 
 /// Runs a job to its end.
@@ -78,7 +82,13 @@ pub struct Outcome {
 /// # Errors
 /// See [`Error`]: each says what is missing and the way out.
 pub fn run(job: &Job) -> Result<Outcome, Error> {
-    let batch = Batch::new(job)?;
+    let batch = Batch::new(job, 0)?;
+    let (results, log) = on_board(job, &batch)?;
+    outcome(job.board, &batch, &results, log)
+}
+
+/// Runs the firmware on a batch; gives the bytes of its results, and its log.
+fn on_board(job: &Job, batch: &Batch) -> Result<(Vec<u8>, Vec<String>), Error> {
     let elf = match fs::read(job.firmware) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoFirmware(job.firmware.into())),
         read => read.map_err(Error::io("reading the firmware"))?,
@@ -102,7 +112,7 @@ pub fn run(job: &Job) -> Result<Outcome, Error> {
         None => return Err(Error::TimedOut { seconds: TIMEOUT.as_secs(), log }),
     }
     let results = fs::read(file("results.bin")).map_err(Error::io("reading the firmware's results"))?;
-    outcome(job.board, &batch, &results, log)
+    Ok((results, log))
 }
 
 /// Runs QEMU in `folder`; `None` when it had to be stopped.
@@ -147,7 +157,8 @@ impl Drop for Emulator {
     }
 }
 
-fn outcome(board: Board, batch: &Batch, results: &[u8], log: Vec<String>) -> Result<Outcome, Error> {
+/// The head of the results, which go with the batch.
+fn checked(batch: &Batch, results: &[u8]) -> Result<ResultsHead, Error> {
     let layout = &batch.layout;
     if results.len() != layout.len {
         return Err(Error::Results("it has another length than expected"));
@@ -157,6 +168,11 @@ fn outcome(board: Board, batch: &Batch, results: &[u8], log: Vec<String>) -> Res
     if head.magic != RESULTS_MAGIC || [head.count, head.ops, head.output_len, head.groups] != expected {
         return Err(Error::Results("its head does not go with the batch"));
     }
+    Ok(head)
+}
+
+fn outcome(board: Board, batch: &Batch, results: &[u8], log: Vec<String>) -> Result<Outcome, Error> {
+    let (head, layout) = (checked(batch, results)?, &batch.layout);
     let ticks: Vec<u64> = values(&results[layout.ops..][..8 * batch.ops]);
     Ok(Outcome {
         log,
@@ -165,7 +181,7 @@ fn outcome(board: Board, batch: &Batch, results: &[u8], log: Vec<String>) -> Res
         classes: values(&results[layout.classes..][..2 * batch.count]),
         total_instructions: board.instructions(head.ticks),
         layers: ticks.iter().map(|&t| board.instructions(t)).collect(),
-        monitor: values(&results[layout.states..][..batch.groups * size_of::<GroupState>()]),
+        monitor: values(&results[layout.state..][..4 * batch.words]),
     })
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use common::{Random, device, host, linear};
 use evenkeel_emulator::{Board, Error, Job, image, run};
-use evenkeel_runtime::monitor::{GroupState, Monitor, plan};
+use evenkeel_runtime::Model;
+use evenkeel_runtime::monitor::{Config, Full, Monitor, Prediction, Source, plan, words};
 
 const CLASSES: usize = 5;
 
@@ -42,7 +43,7 @@ fn monitor_on(board: Board) {
         })
         .collect();
 
-    let job = Job { labels: Some(&labels), groups: Some(&group), ..sample.job(board, &inputs) };
+    let job = Job { labels: Some(&labels), groups: Some(&group), states: true, ..sample.job(board, &inputs) };
     let Some(outcome) = device(&job) else { return };
     let outcome = outcome.expect("a run");
     assert_eq!(outcome.outputs, outputs);
@@ -50,19 +51,29 @@ fn monitor_on(board: Board) {
     assert_eq!(outcome.layers.len(), 1);
     assert!(outcome.total_instructions >= outcome.layers[0]);
 
-    let mut states = [GroupState::default(); 2];
-    let mut monitor = Monitor::new(&head, &floors, &mut states).expect("the same plan");
+    let mut file = vec![0u64; sample.file.len().div_ceil(8)];
+    bytemuck::cast_slice_mut(&mut file)[..sample.file.len()].copy_from_slice(&sample.file);
+    let model = Model::from_bytes(&bytemuck::cast_slice(&file)[..sample.file.len()]).expect("a model");
+    let mut state = vec![0; words::<Full>(groups.len(), image::SLOTS)];
+    let config = Config::of(&model).expect("a monitor");
+    let mut monitor = Monitor::<Full>::new(config, &mut state, image::SLOTS).expect("the same plan");
     let mut alarms = 0;
-    for i in 0..classes.len() {
-        if labels[i] != image::UNKNOWN && group[i] != image::UNKNOWN {
-            let alarm = monitor.observe(group[i] as usize, labels[i] == classes[i]).expect("a known group");
-            alarms += alarm.is_some() as usize;
+    for (i, output) in outputs.chunks(CLASSES).enumerate() {
+        let known = (group[i] != image::UNKNOWN).then_some(group[i] as usize);
+        let ticket = monitor.predict(known, Prediction::of_outputs(output)).expect("a known group");
+        if labels[i] != image::UNKNOWN {
+            let raised = monitor.label(ticket, labels[i] as u16, Source::Reference).expect("in time");
+            alarms += raised.iter().count();
         }
     }
-    assert_eq!(outcome.monitor, states);
+    assert!(monitor.common().unknown.n > 0 && monitor.cells()[0].traffic.predictions() == 50);
+    assert_eq!(outcome.monitor, state);
     let said: Vec<_> = outcome.log.iter().filter(|line| line.contains("alarm: group")).collect();
     assert_eq!(said.len(), alarms);
     assert!(alarms > 0 && said.iter().all(|line| line.starts_with("warn") && line.contains("gender=male")));
+    assert!(said[0].contains("is below its floor"), "{}", said[0]);
+    let states = outcome.log.iter().filter(|line| line.contains("predictions")).collect::<Vec<_>>();
+    assert!(states.len() == 2 && states[1].contains("floor alarm true, gap alarm false"), "{states:?}");
     assert!(outcome.log[0].contains(&format!("kernels {}", board.processor())), "{:?}", outcome.log);
     assert!(outcome.log.last().is_some_and(|line| line.contains("100 inferences")), "{:?}", outcome.log);
 }

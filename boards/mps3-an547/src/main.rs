@@ -10,11 +10,15 @@ use evenkeel_runtime::Arena;
 
 #[path = "../../firmware-common/clock.rs"]
 mod clock;
+#[path = "../../firmware-common/ends.rs"]
+mod ends;
 #[allow(dead_code, reason = "shared with the host, which needs more of it")]
 #[path = "../../emulator/src/image.rs"]
 mod image;
 #[path = "../../firmware-common/memory.rs"]
 mod memory;
+#[path = "../../firmware-common/say.rs"]
+mod say;
 #[path = "../../firmware-common/serve.rs"]
 mod serve;
 
@@ -25,7 +29,7 @@ use image::{ARENA_LEN, MEMORY_LEN, MPS3_AN547_MEMORY};
 fn main() -> ! {
     static mut ARENA: Arena<ARENA_LEN> = Arena::new();
 
-    let Some(peripherals) = cortex_m::Peripherals::take() else { serve::fail("the peripherals are taken") };
+    let Some(peripherals) = cortex_m::Peripherals::take() else { ends::fail("the peripherals are taken") };
     // SAFETY: LOB (Armv8.1-M Architecture Reference Manual, CCR bit 19) lets the core remember where low-overhead loops
     // begin: it changes how long the kernels' loops take, and nothing else.
     unsafe { peripherals.SCB.ccr.modify(|ccr| ccr | 1 << 19) };

@@ -120,7 +120,8 @@ impl Bench {
     fn emulated(&self, board: Board, model: &Model, bytes: &[u8], inputs: &[i8]) -> Result<Value> {
         let firmware = firmware(board)?;
         let portable = self.portable;
-        let job = Job { board, firmware: &firmware, model: bytes, inputs, labels: None, groups: None, portable };
+        let (labels, groups, states) = (None, None, false);
+        let job = Job { board, firmware: &firmware, model: bytes, inputs, labels, groups, portable, states };
         let outcome = evenkeel_emulator::run(&job).map_err(Error::new)?;
         same_outputs(model, inputs, &outcome.outputs)?;
         let n = outcome.inferences.max(1) as u64;

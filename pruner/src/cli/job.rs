@@ -9,8 +9,8 @@ use evenkeel::contract::Contract;
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::fair::audit::Audit;
 use evenkeel::fair::panel::panel_of;
-use evenkeel::field::Measured;
 use evenkeel::fair::{self, Outcome as Judged, Predictions, Verdict};
+use evenkeel::field::Measured;
 use evenkeel::files;
 use evenkeel::graph::Graph;
 use evenkeel::lower::{Cost, Target, lower};
@@ -20,7 +20,7 @@ use evenkeel::precheck::precheck;
 use evenkeel::progress::Stop;
 use evenkeel::prune::fallback::for_rows;
 use evenkeel::prune::select::Frame;
-use evenkeel::prune::{BlockOptions, Options, Outcome, Recipe};
+use evenkeel::prune::{BlockOptions, Options, Outcome, Recipe, can_begin};
 use evenkeel::report::{BudgetLine, HistoryLine, LayerLine, Report};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -133,6 +133,7 @@ impl Job {
     /// Loads all, and finds out early what would else be found missing only at the end.
     /// Where no training row has a group label, `options` get a method that needs none.
     pub fn load(&self, options: &mut Options) -> Result<Loaded> {
+        files::check_folder(&self.output)?;
         let contract = Contract::load(&self.contract)?;
         let input = self.input.apply(&contract.input)?;
         let contract = contract.with_input(input)?;
@@ -142,23 +143,24 @@ impl Job {
         };
         let dense = chain::load_network(&self.model)?;
         let p = Prepared::load(&self.data, &dense, &contract.input, &contract.fairness.groups)?;
+        fair::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;
         let fallback;
         (options.method, fallback) =
             for_rows(&options.method, &p.train_groups, &p.train.y).map_err(|e| e.at(&self.data))?;
         fallback.iter().for_each(|words| eprintln!("{words}"));
-        fair::check(&p.data.select, &contract).map_err(|e| e.at(&self.data))?;
         if p.data.verdict.is_empty() {
             return Err(Error::new("array `split` has no row `test`")
                 .at(&self.data)
                 .help("the verdict is made on rows that nothing else has seen: put some people into `test`"));
         }
-        files::check_folder(&self.output)?;
         let onnx = self.output.with_extension("pruned.onnx");
         for output in [&self.output, &onnx] {
             files::keep(&[&self.model, &self.data, &self.contract], output)?;
         }
         let extras = certify::blank(&contract, &p.select_groups, dense.output_shape().len())?;
         let frame = Frame { norm: chain::input_channels(&contract.input).len(), extras, target: self.target };
+        // Before the pre-check, which takes its time.
+        can_begin(&dense, &contract, options, &frame).map_err(|e| e.at(&self.model))?;
         Ok(Loaded { contract, dense, p, frame, stop: Stop::on_ctrl_c()?, onnx })
     }
 
@@ -227,6 +229,7 @@ impl Job {
         let extras = certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed, &measured)?;
         let lowered = lower(&q, &extras, self.target)?;
         self.check_budget(outcome, &lowered.cost())?;
+        let notes = [notes, certify::weak_floors(&contract, &verdict)].concat();
         let report = self.report(verdict, &contract, outcome, &lowered.cost()).with_audit(audit);
         let report = Report { method, notes, metrics, ..report };
         let page = self.output.with_extension("report.html");

@@ -46,6 +46,9 @@ pub struct PlanArgs {
     /// Correlation of the outcomes of two rows of one cluster
     #[arg(long, default_value_t = 0.05)]
     icc: f64,
+    /// Share of each group's rows whose label of the group may be wrong [default: the contract's, or 0]
+    #[arg(long, value_name = "SHARE")]
+    group_noise: Option<f64>,
     /// Confidence of the verdict [default: the contract's, or 0.95]
     #[arg(long)]
     confidence: Option<f64>,
@@ -75,6 +78,8 @@ struct Answer {
     /// Of each group, by their order in the data.
     each: Vec<(String, usize)>,
     power: Option<f64>,
+    /// The largest excess drop that wrong labels can hide, however many rows there are.
+    hidden: f64,
 }
 
 /// An entry of the contract to plan for.
@@ -103,6 +108,7 @@ impl PlanArgs {
             bound: self.bound.or(fairness.map(|f| f.max_excess_drop)).unwrap_or(0.02),
             confidence: self.confidence.or(fairness.map(|f| f.confidence)).unwrap_or(0.95),
             icc: self.icc,
+            noise: self.group_noise.or(fairness.map(|f| f.group_noise)).unwrap_or(0.0),
             cluster: self.cluster_size.map(|n| (n, n)),
             ..Plan::default()
         };
@@ -164,11 +170,21 @@ impl PlanArgs {
         let least = plan.shares.iter().copied().fold(f64::INFINITY, f64::min);
         let sized = |n: usize| plan.shares.iter().map(move |s| (s / least * n as f64).round() as usize);
         let each = smallest.map(|n| names.into_iter().zip(sized(n)).collect()).unwrap_or_default();
-        Ok(Answer { entry, groups: plan.shares.len(), unit, smallest, each, power: reached })
+        Ok(Answer { entry, groups: plan.shares.len(), unit, smallest, each, power: reached, hidden: plan.hidden() })
     }
 
     fn print(&self, a: &Answer, base: &Plan) {
         let percent = |v: f64| format!("{:.0} %", 100.0 * v);
+        if a.smallest.is_none() && a.hidden >= base.bound {
+            return say!(
+                "{}: no amount of data is enough. Where {} of a group's labels may be wrong, they can hide an excess drop of \
+                 {:.1} points, and the bound is {} points; better labels, less churn or a larger bound is what helps",
+                a.entry,
+                format_args!("{:.1} %", 100.0 * base.noise),
+                100.0 * a.hidden,
+                100.0 * base.bound
+            );
+        }
         let Some(_) = a.smallest else {
             say!(
                 "{}: more than {MOST} {} in the smallest group; a larger bound or fewer groups is what helps",

@@ -34,6 +34,9 @@ impl Prune {
     pub fn run(&self) -> Result<ExitCode> {
         let mut options = self.job.options(self.block_options()?)?;
         let loaded = self.job.load(&mut options)?;
+        if options.blocks.is_none() {
+            loaded.contract.check_budget().map_err(|e| e.at(&self.job.contract))?;
+        }
         let audit = self.job.audit(&loaded, &options)?;
         let outcome = {
             let (contract, frame, stop) = (&loaded.contract, &loaded.frame, &loaded.stop);

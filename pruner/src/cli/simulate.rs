@@ -2,7 +2,7 @@
 
 use clap::Args;
 use evenkeel::error::{Error, Result};
-use evenkeel::fair::simulate::page::{holds, page, run};
+use evenkeel::fair::simulate::page::{coverage, holds, page, run};
 use evenkeel::files;
 use std::path::PathBuf;
 
@@ -30,6 +30,7 @@ impl Simulate {
             return Err(Error::new("--runs must be at least 100, and --power-runs at least 1"));
         }
         let cells = run(self.runs, self.seed, |i, n| eprintln!("{i} of {n} cells"))?;
+        eprintln!("{}", coverage(&cells));
         let text = page(&cells, "cargo xtask study verdict", self.power_runs, self.seed)?;
         match &self.output {
             Some(path) => files::write(path, text.as_bytes())?,
@@ -38,6 +39,8 @@ impl Simulate {
         if holds(&cells) {
             return Ok(());
         }
-        Err(Error::new("the verdict errs more often than it says, or a negative control was not seen to fail"))
+        Err(Error::new(
+            "the verdict or its printed bounds err as often as only chance would explain, or a negative control was not seen to fail",
+        ))
     }
 }

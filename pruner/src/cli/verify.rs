@@ -10,9 +10,10 @@ use evenkeel::fair::{self, Predictions, verdict::Outcome};
 use evenkeel::lower::Cost;
 use evenkeel::net::device;
 use evenkeel::{data as sets, fair::Verdict, fair::metrics::sign};
-use evenkeel_runtime::Model;
 use evenkeel_runtime::cast::MappedFile;
 use evenkeel_runtime::format::{CertificateGroup, CertificateHead, verdict, verdict_name};
+use evenkeel_runtime::monitor::self_test;
+use evenkeel_runtime::{Model, Session};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -45,6 +46,15 @@ pub struct Verify {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Runs the self-test that devices run at boot.
+fn self_test(model: &Model) -> Result<()> {
+    let packed = chain::packed_for_host(model)?;
+    let here = &Model::from_bytes(packed.bytes()).context("packed for this host")?;
+    let mut arena = chain::arena(here);
+    let mut session = Session::new(here, bytemuck::cast_slice_mut(&mut arena)).context("session")?;
+    self_test::run(here, &mut session).map(drop).map_err(Error::new)
 }
 
 impl Verify {
@@ -114,6 +124,7 @@ impl Verify {
                 .at(&self.model)
                 .help("the file was changed, or made by another version; make it again"));
         }
+        self_test(model).map_err(|e| e.at(&self.model))?;
         let out = self.certified(model, contract, head, groups);
         if self.json {
             print_json(&out)?

@@ -83,6 +83,29 @@ pub fn parse_groups(rows: &Rows, specs: &[String]) -> Result<GroupSet> {
     Ok(set)
 }
 
+/// An error where an entry makes one group of everybody in the whole data set: nobody can lose more than others then, and
+/// a promise that nobody does would be an empty one.
+///
+/// # Errors
+/// Names the entry and its only value.
+pub fn check_told_apart(rows: &Rows, specs: &[String]) -> Result<()> {
+    for spec in specs {
+        let columns = columns_of(rows, spec)?;
+        if columns.iter().all(|(_, c)| c.values.len() < 2) {
+            let only = columns.iter().map(|(n, c)| format!("{n}={}", c.values.first().map_or("", String::as_str)));
+            return Err(Error::new(format!(
+                "groups `{spec}` tell nobody apart: all rows are `{}`",
+                only.collect::<Vec<_>>().join("*")
+            ))
+            .help(
+                "name a column with two values or more; where nobody knows the groups of people, groups = [\"class\"] \
+                 promises that no class is hurt more than others",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Names of the groups of `other` that `set` does not have, such as groups of the training rows that a verdict
 /// says nothing about.
 pub fn absent_groups<'a>(set: &GroupSet, other: &'a GroupSet) -> Vec<&'a str> {
@@ -97,7 +120,7 @@ pub fn absent_groups<'a>(set: &GroupSet, other: &'a GroupSet) -> Vec<&'a str> {
 /// Names a column that is not there, and those that are.
 pub fn cluster_codes(rows: &Rows, column: Option<&str>) -> Result<Vec<u32>> {
     match column {
-        Some(name) => Ok(find(rows, name.trim())?.codes.clone()),
+        Some(name) => Ok(find(rows, name.trim()).map_err(|e| e.prefix("cluster"))?.codes.clone()),
         None => Ok((0..rows.len() as u32).collect()),
     }
 }
@@ -198,11 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn one_group_of_everybody_is_refused() {
+        let r = rows(&[("a", &["x"], &[0, 0]), ("b", &["p", "q"], &[0, 1])]);
+        check_told_apart(&r, &specs(&["b", "a*b"])).unwrap();
+        // The data set has two values, if not these rows.
+        check_told_apart(&r.subset(&[0]), &specs(&["b"])).unwrap();
+        let e = check_told_apart(&r, &specs(&["b", "a"])).unwrap_err().to_string();
+        assert!(e.contains("groups `a`") && e.contains("`a=x`"), "{e}");
+    }
+
+    #[test]
     fn clusters() {
         let r = rows(&[("s", &["1", "2"], &[1, 0, 1])]);
         assert_eq!(cluster_codes(&r, Some("s")).unwrap(), [1, 0, 1]);
         assert_eq!(cluster_codes(&r, None).unwrap(), [0, 1, 2]);
-        assert!(cluster_codes(&r, Some("t")).unwrap_err().to_string().contains("`t`"));
+        let e = cluster_codes(&r, Some("t")).unwrap_err().to_string();
+        assert!(e.contains("cluster") && e.contains("`t`"), "{e}");
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! The verdict split is a type of its own. [`load`] hands out train and selection rows as [`Rows`] and the
 //! test rows as a [`VerdictSplit`], which only the verdict can open, and only by consuming it.
 
+use crate::certify;
 use crate::error::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -111,6 +112,12 @@ impl VerdictSplit {
     /// Opens the split for the one verdict.
     pub(crate) fn open(self) -> Rows {
         self.0
+    }
+
+    /// The rows of a certificate that was made already, told by their fingerprint: for streams that show how a monitor
+    /// does where the field is what was certified. `None` for other rows.
+    pub fn certified(self, hash: [u32; 2]) -> Option<Rows> {
+        (certify::fingerprint(&self.0) == hash).then_some(self.0)
     }
 
     /// The inputs alone, without labels and groups: enough to compare the bytes of two machines on rows that nobody

@@ -133,9 +133,10 @@ fn column_array(members: &[Member], name: &str, n: usize) -> Result<Array> {
     if a.is_column(n) {
         return Ok(a);
     }
-    Err(a
-        .wanted(format!("({n},): one value for each row of `x`"))
-        .help("leave arrays that are not columns out of the file"))
+    Err(a.wanted(format!("({n},): one value for each row of `x`")).help(match name {
+        "y" | "split" => "x, y and split belong together row by row: save them anew from the same rows",
+        _ => "save it with the same rows as x; leave arrays that are not columns out of the file",
+    }))
 }
 
 fn samples(x: Array) -> Result<Array> {

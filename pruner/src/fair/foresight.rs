@@ -203,6 +203,9 @@ fn words(f: &Foresight) -> String {
             Rank { rho: Some(rho), p: Some(p) } if p <= LEVEL => format!(
                 "The pre-check had predicted which groups would lose more than others: rank correlation {rho:+.2} over {n} groups (p = {p:.3})."
             ),
+            Rank { rho: Some(rho), .. } if rho < 0.0 => format!(
+                "The pre-check had not predicted which groups would lose more than others: rank correlation {rho:+.2} over {n} groups, where 0 is no relation."
+            ),
             Rank { rho: Some(rho), p: Some(p) } => format!(
                 "No sign that the pre-check had predicted which groups would lose more than others: rank correlation {rho:+.2} over {n} groups, which chance explains (p = {p:.2})."
             ),
@@ -282,6 +285,9 @@ mod tests {
         let f = of(&four, &four);
         assert!(f.words.starts_with("The pre-check had predicted"));
         assert!(of(&four, &[2.0, 1.0, 4.0, 3.0]).words.starts_with("No sign"));
+        // The opposite order is not what "chance explains" says of it, nor a prediction.
+        let against = of(&four, &[4.0, 3.0, 2.0, 1.0]).words;
+        assert!(against.starts_with("The pre-check had not predicted") && !against.contains("chance explains"));
         assert!(of(&four, &[0.0; 4]).words.starts_with("All groups fared alike"));
     }
 

@@ -211,10 +211,10 @@ pub fn level(score: f64) -> &'static str {
 }
 
 /// What the table means and what to do, for who sees it for the first time.
-pub const LEAD: &str = "Groups that pruning is likely to hurt first, the most endangered on top, as far as the dense \
-    model and its data show. For these: collect more rows, keep them in the contract (prune holds the loss of every \
-    group that it names), and do what stands beside their names. The score compares the groups of this table with \
-    each other; it is no probability.";
+pub const LEAD: &str = "Where to look first: the groups that stand out on the dense model and its data, before pruning, \
+    on top. What stands out need not be what pruning hurts. For these: collect more rows, keep them in the contract \
+    (prune holds the loss of every group that it names), and do what stands beside their names. The score compares the \
+    groups of this table with each other; it is no probability and no forecast.";
 
 /// The ranking as text for a terminal; ends with a newline.
 pub fn audit_table(a: &Audit) -> String {

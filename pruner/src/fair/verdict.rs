@@ -8,7 +8,7 @@
 use super::evaluate::{Entry, evaluate};
 use super::metrics::{Predictions, sign};
 use crate::contract::{Contract, Metric};
-use crate::data::groups::{Group, UNKNOWN, cluster_codes};
+use crate::data::groups::{Group, UNKNOWN, check_told_apart, cluster_codes};
 use crate::data::{Rows, VerdictSplit, parse_groups};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -265,9 +265,10 @@ pub fn judge_selection(rows: &Rows, contract: &Contract, predictions: &Predictio
 /// Finds out early whether these rows, of the same data set as the verdict's, have all that the contract asks for.
 ///
 /// # Errors
-/// As [`judge`].
+/// As [`judge`], and groups that tell nobody apart.
 pub fn check(rows: &Rows, contract: &Contract) -> Result<()> {
-    entries(rows, contract).map(|_| ())
+    entries(rows, contract)?;
+    check_told_apart(rows, &contract.fairness.groups)
 }
 
 /// Groups per entry of the contract, once all that the contract asks of the data is known to be there.
@@ -330,23 +331,29 @@ fn verdict(rows: &Rows, contract: &Contract, entries: &[Entry], predictions: &Pr
     Ok(verdict)
 }
 
-/// Says of each column of the contract how many rows have no known value in it.
+/// Says of each column of the contract how many rows have no known value in it, and where only other splits have such.
 fn unknown_notes(rows: &Rows, contract: &Contract) -> Vec<String> {
     let names: std::collections::BTreeSet<&str> =
         contract.fairness.groups.iter().flat_map(|g| g.split('*')).map(str::trim).collect();
     let count = |name: &str| {
         let column = rows.columns.get(name)?;
         let unknown = column.values.iter().position(|v| v == UNKNOWN)? as u32;
-        Some(column.codes.iter().filter(|c| **c == unknown).count()).filter(|n| *n > 0)
+        Some(column.codes.iter().filter(|c| **c == unknown).count())
     };
     let note = |name: &str| {
-        count(name).map(|n| {
-            format!(
+        // A column lists the values of all splits.
+        count(name).map(|n| match n {
+            0 => format!(
+                "`{name}` is unknown in rows of other splits, but in none of these {}: what happens to people whose \
+                 `{name}` nobody knows was not measured, and this verdict says nothing of them.",
+                rows.len()
+            ),
+            n => format!(
                 "`{name}` is unknown in {n} of {} rows: they are a group of their own, `{name}={UNKNOWN}`, that must \
                  keep the contract like any other, and whether the known groups would keep it with these people among \
                  them is not known.",
                 rows.len()
-            )
+            ),
         })
     };
     names.into_iter().filter_map(note).collect()
@@ -436,6 +443,21 @@ mod tests {
         let rows = data().select;
         let v = judge_selection(&rows, &contract(""), &right(&rows)).unwrap();
         assert!(v.notes.iter().all(|n| !n.contains("`site` is unknown")));
+    }
+
+    #[test]
+    fn people_of_unknown_groups_in_other_splits_only_are_told_of() {
+        let mut parts = synth::generate(&synth::SynthSpec { subjects: 24, rows_per_subject: 40, seed: 3 }).unwrap();
+        let train = parts.split.iter().position(|s| *s == "train").unwrap();
+        let site = parts.columns.iter_mut().find(|(name, _)| name == "site").unwrap();
+        let Values::Text(sites) = &mut site.1 else { panic!("sites are texts") };
+        sites[train] = "unknown".to_owned();
+        let split = load_bytes(&to_bytes(&parts).unwrap()).unwrap().verdict;
+        let v = judge(split, &contract(""), |rows| Ok(right(rows))).unwrap();
+        assert!(v.groups.iter().all(|g| g.group != "site=unknown"));
+        let of_site: Vec<_> =
+            v.notes.iter().filter(|n| n.contains("`site` is unknown in rows of other splits")).collect();
+        assert_eq!(of_site.len(), 1, "{:?}", v.notes);
     }
 
     #[test]

@@ -21,4 +21,4 @@ pub mod terms;
 mod tune;
 
 pub use recipe::Recipe;
-pub use schedule::{BlockOptions, Options, Outcome, Step, prune};
+pub use schedule::{BlockOptions, Options, Outcome, Step, can_begin, prune};

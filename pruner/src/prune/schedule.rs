@@ -146,6 +146,22 @@ pub(super) fn can_be_met(
     select(&candidates, limits, &uniform, frame).map(|_| ())
 }
 
+/// Finds out from the dense network alone, before any time is spent, whether pruning can begin: the budget can be met, and
+/// the method and the blocks have something to act on.
+///
+/// # Errors
+/// Names the limits that break and the layers that take most, the part of the method, or the pattern.
+pub fn can_begin(dense: &Graph, contract: &Contract, options: &Options, frame: &Frame) -> Result<()> {
+    let limits = Limits::of(&contract.budget, &frame.cost(dense)?);
+    can_be_met(dense, &couple(dense), &limits, &rules(options), frame)?;
+    fits(dense, &options.method)?;
+    options.blocks.map_or(Ok(()), |blocks| check(dense, frame.target, blocks.pattern))
+}
+
+fn rules(options: &Options) -> Rules {
+    Rules { round_to: options.round_to, min_share: options.min_share, policy: options.method.policy }
+}
+
 /// An error where a part of the method has nothing to act on in the network.
 fn fits(dense: &Graph, method: &Recipe) -> Result<()> {
     if method.has(Kind::Hint(Hint::Attention)) && stages(dense).is_empty() {
@@ -233,13 +249,8 @@ impl<'a> Search<'a> {
         }
         let (cost, coupling) = (frame.cost(dense)?, couple(dense));
         let limits = Limits::of(&contract.budget, &cost);
-        let rules = Rules { round_to: options.round_to, min_share: options.min_share, policy: options.method.policy };
-        // A budget that cannot be met is refused before any time is spent.
-        can_be_met(dense, &coupling, &limits, &rules, frame)?;
-        fits(dense, &options.method)?;
-        if let Some(blocks) = options.blocks {
-            check(dense, frame.target, blocks.pattern)?;
-        }
+        can_begin(dense, contract, options, frame)?;
+        let rules = rules(options);
         let net = Net::new(dense, &options.device);
         let classes = dense.output_shape().len();
         let teacher = train.set.logits(&net, stop)?;

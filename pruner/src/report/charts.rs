@@ -100,11 +100,14 @@ pub fn journeys(name: &str, v: &Verdict) -> Markup {
             @for (k, lane) in lanes.iter().enumerate() {
                 @let middle = top + (k as f64 + 0.5) * LANE;
                 @let y = |d: &Dot| middle + (d.series as f64 - 1.0) * STEP;
-                text class={ "label" @if lane.outcome.is_none() { " strong" } } x=(LABELS - 12.0) y=(n(middle - 1.0)) text-anchor="end" {
+                // Beside the rows, `served worst` would not fit.
+                @let up = if lane.worst { 7.0 } else { 0.0 };
+                text class={ "label" @if lane.outcome.is_none() { " strong" } } x=(LABELS - 12.0) y=(n(middle - 1.0 - up)) text-anchor="end" {
                     (short(&lane.label)) title { (lane.label) }
                 }
-                text class="tick" x=(LABELS - 12.0) y=(n(middle + 13.0)) text-anchor="end" {
-                    (lane.below) @if lane.worst { tspan class="strong" { " · served worst" } }
+                text class="tick" x=(LABELS - 12.0) y=(n(middle + 13.0 - up)) text-anchor="end" { (lane.below) }
+                @if lane.worst {
+                    text class="tick strong" x=(LABELS - 12.0) y=(n(middle + 19.0)) text-anchor="end" { "served worst" }
                 }
                 @let path: Vec<String> = lane.dots.iter().map(|d| format!("{},{}", n(scale.at(d.value)), n(y(d)))).collect();
                 polyline class="way" points=(path.join(" ")) {}

@@ -4,6 +4,7 @@
 //! are drawn as SVG inside the page ([`plot`]), so their colours follow the theme and every mark has a tooltip.
 
 pub mod charts;
+pub mod evidence;
 pub mod front;
 mod page;
 pub mod plain;

@@ -68,12 +68,21 @@ fn header(r: &Report) -> Markup {
     }
 }
 
+/// Groups of a card that are seen at once: with more, what to do next would leave the first screen.
+const SHOWN: usize = 4;
+
 fn card(outcome: Outcome, name: &str, count: usize, lines: &[Line]) -> Markup {
+    // One alone is not worth hiding.
+    let (shown, more) = if lines.len() > SHOWN + 1 { lines.split_at(SHOWN) } else { (lines, &[][..]) };
+    let line = |l: &Line| html! { li { b { (l.group) } br; span.soft { (l.why) } } };
     html! {
         div class={ "card " (outcome) } {
             h3 { (sign_and_word(outcome).0) " " (name) ": " (count) }
             @if lines.is_empty() { p.soft { "no group" } }
-            ul { @for l in lines { li { b { (l.group) } br; span.soft { (l.why) } } } }
+            ul { @for l in shown { (line(l)) } }
+            @if !more.is_empty() {
+                details { summary { "and " (more.len()) " more" } ul { @for l in more { (line(l)) } } }
+            }
         }
     }
 }
@@ -84,7 +93,7 @@ fn bytes(n: u64) -> String {
 }
 
 fn bound(v: Option<f64>) -> String {
-    v.map_or_else(|| "no bound".to_owned(), |v| points(Some(v)))
+    v.map_or_else(|| "no bound".to_owned(), |v| format!("≤ {}", points(Some(v))))
 }
 
 /// What a group lost by itself (series 0) or beyond everybody (series 2).
@@ -104,7 +113,7 @@ fn group_row(g: &GroupVerdict, clustered: bool) -> Markup {
             td { (percent(g.pruned)) }
             td { (percent(g.int8)) }
             td { (points(g.drop.value)) }
-            td { (points(g.excess_drop.value)) " (≤ " (bound(g.excess_drop.upper)) ")" }
+            td { (points(g.excess_drop.value)) " (" (bound(g.excess_drop.upper)) ")" }
             td { (percent(g.harmful_flips)) }
             td class=(g.verdict) { (g.verdict) }
         }
@@ -148,7 +157,7 @@ fn groups(v: &Verdict) -> Markup {
 }
 
 fn table(v: &Verdict) -> Markup {
-    let o = &v.overall;
+    let (o, absent) = (&v.overall, plain::without_rows(v));
     html! {
             div.wide { table {
                 thead { tr {
@@ -158,7 +167,15 @@ fn table(v: &Verdict) -> Markup {
                     th { "flips" } th { "verdict" }
                 } }
                 tbody {
-                    @for g in &v.groups { (group_row(g, v.cluster.is_some())) }
+                    @for g in v.groups.iter().filter(|g| g.n > 0) { (group_row(g, v.cluster.is_some())) }
+                    @if !absent.is_empty() {
+                        // One row for all: many lines that say nothing hide those that say something.
+                        tr {
+                            td.why { (plain::names(&absent)) } td { "0" }
+                            td.none colspan=(if v.cluster.is_some() { 7 } else { 6 }) { "no test rows: nothing is known" }
+                            td.UNDECIDED { (Outcome::Undecided) }
+                        }
+                    }
                     tr.all {
                         td { "everybody" } td { (o.n) }
                         @if v.cluster.is_some() { td { (o.clusters.unwrap_or(0)) } }
@@ -255,7 +272,7 @@ fn foreseen(r: &Report) -> Markup {
                 thead { tr {
                     th { "group" } th { "risk" } th { "score" } th { "rows" }
                     @if a.clusters.is_some() { th { (r.verdict.cluster.as_deref().unwrap_or("clusters")) } }
-                    th { "share" } th { (a.metric) } th { "unsure" } th { "why" }
+                    th { "share" } th { (a.metric) } th { "unsure" } th.why { "why" }
                 } }
                 tbody { @for g in &a.groups { tr {
                     td { (g.group) } td { (level(g.score)) } td { (format!("{:+.2}", g.score)) } td { (g.n) }

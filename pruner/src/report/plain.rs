@@ -4,7 +4,7 @@
 use super::{BudgetLine, Report};
 use crate::contract::Metric;
 use crate::fair::metrics::sign;
-use crate::fair::table::{number, percent, points};
+use crate::fair::table::{number, percent};
 use crate::fair::verdict::{Bounded, GroupVerdict, Outcome, Verdict};
 
 /// What the first screen says.
@@ -16,7 +16,8 @@ pub struct Explanation {
     pub answer: String,
     /// What the answer rests on and what else was seen.
     pub found: Vec<String>,
-    /// Groups that the contract is kept for, is not shown for, and is broken for, each with its reason.
+    /// Groups that the contract is kept for, is not shown for, and is broken for, each with its reason; those that lose
+    /// most first.
     pub safe: Vec<Line>,
     /// See `safe`.
     pub open: Vec<Line>,
@@ -45,8 +46,10 @@ const TOO_MUCH: u64 = 20;
 pub fn explain(r: &Report) -> Explanation {
     let v = &r.verdict;
     let of = |outcome: Outcome| -> Vec<Line> {
-        let groups = v.groups.iter().filter(|g| g.verdict == outcome && g.n > 0);
-        groups.map(|g| Line { group: g.group.clone(), why: why(g, v) }).collect()
+        let mut groups: Vec<_> = v.groups.iter().filter(|g| g.verdict == outcome && g.n > 0).collect();
+        let lost = |g: &GroupVerdict| g.excess_drop.value.unwrap_or(f64::INFINITY);
+        groups.sort_by(|a, b| lost(b).total_cmp(&lost(a)));
+        groups.into_iter().map(|g| Line { group: g.group.clone(), why: why(g, v) }).collect()
     };
     let mut open = of(Outcome::Undecided);
     let absent = without_rows(v);
@@ -156,7 +159,8 @@ fn asked(r: &Report) -> String {
 fn answer(v: &Verdict) -> String {
     let count = |o| v.groups.iter().filter(|g| g.verdict == o).count();
     let (all, open, broken) = (v.groups.len(), count(Outcome::Undecided), count(Outcome::Fail));
-    let groups = |n: usize| if n == 1 { "one group".to_owned() } else { format!("{n} groups") };
+    let groups = |n: usize| if all == 1 { "the only group".to_owned() } else { format!("{n} of {all} groups") };
+    let named: Vec<String> = v.groups.iter().filter(|g| g.verdict == Outcome::Fail).map(|g| g.group.clone()).collect();
     match v.verdict {
         Outcome::Pass => format!(
             "The small model keeps the contract for every group ({all} in all), with {} % confidence.",
@@ -164,13 +168,14 @@ fn answer(v: &Verdict) -> String {
         ),
         Outcome::Fail if broken > 0 => {
             format!(
-                "The small model breaks the contract for {} of {all}, and chance does not explain it.",
+                "The small model breaks the contract for {} ({}), and chance does not explain it.",
+                names(&named),
                 groups(broken)
             )
         }
         Outcome::Fail => "The small model leaves the groups further apart than the contract allows.".to_owned(),
         Outcome::Undecided if open > 0 => format!(
-            "Not shown: no group is proven to be harmed, but the test data cannot prove the contract for {} of {all}.",
+            "Not shown: no group is proven to be harmed, but the test data cannot prove the contract for {}.",
             groups(open)
         ),
         Outcome::Undecided => "Not shown: the test data cannot prove how far apart the groups are.".to_owned(),
@@ -231,6 +236,15 @@ fn found(r: &Report) -> Vec<String> {
     out
 }
 
+/// What a group loses beside everybody, in points.
+fn beyond(excess: Option<f64>) -> String {
+    match excess.map(|v| (1000.0 * v).round() / 10.0) {
+        Some(v) if v > 0.0 => format!("{v:.1} points more than everybody"),
+        Some(v) if v < 0.0 => format!("{:.1} points less than everybody", -v),
+        _ => "as much as everybody".to_owned(),
+    }
+}
+
 /// Why a group has its verdict.
 fn why(g: &GroupVerdict, v: &Verdict) -> String {
     let limit = v.limits.max_excess_drop;
@@ -241,11 +255,12 @@ fn why(g: &GroupVerdict, v: &Verdict) -> String {
         Some(u) if u <= 0.0 => out.push("no more than everybody".to_owned()),
         Some(u) if u <= limit => out.push(format!("at most {} beyond everybody", in_points(u))),
         _ if lower.is_some_and(|l| l > limit) => {
-            out.push(format!("{} points beyond everybody, {allowed}", points(value)));
+            out.push(format!("loses {}, {allowed}", beyond(value)));
         }
         Some(u) => {
-            let (measured, most) = (points(value), points(Some(u)));
-            out.push(format!("{measured} points beyond everybody, but it may be {most}, {allowed}"));
+            // A bound is rounded up: one just over the limit must not look as if it kept it.
+            let most = number((1000.0 * u - 1e-6).ceil() / 10.0);
+            out.push(format!("loses {} as measured, but it may be {most} more, {allowed}", beyond(value)));
         }
         None => out.push("too few people to say how far this can be off".to_owned()),
     }

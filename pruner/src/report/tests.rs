@@ -72,6 +72,43 @@ fn the_page_is_whole_escaped_and_self_contained() {
     }
 }
 
+/// What to do next stays on the first screen, however many groups there are, and no group is left out.
+#[test]
+fn many_groups_of_a_card_are_folded() {
+    let mut r = sample();
+    let first = r.verdict.groups[0].clone();
+    let groups =
+        |n: usize| (0..n).map(|k| crate::fair::verdict::GroupVerdict { group: format!("g={k}"), ..first.clone() });
+    r.verdict.groups = groups(24).collect();
+    let page = html(&r).unwrap();
+    let cards = page.split("class=\"cards\"").nth(1).unwrap().split("What to do next").next().unwrap();
+    let folded = cards.split("<details>").nth(1).unwrap();
+    assert!(
+        folded.contains("and 20 more") && folded.contains("<b>g=23</b>") && !folded.contains("<b>g=3</b>"),
+        "{cards}"
+    );
+    r.verdict.groups = groups(5).collect();
+    assert!(!html(&r).unwrap().contains("<details>"));
+}
+
+/// Twenty lines of groups without rows would hide those that say something.
+#[test]
+fn groups_without_test_rows_share_one_line() {
+    let mut r = sample();
+    let absent = |k: usize| {
+        let mut g = r.verdict.groups[0].clone();
+        (g.group, g.n, g.rows, g.excess_drop.upper) = (format!("age=none{k}"), 0, 0, None);
+        g
+    };
+    let more: Vec<_> = (0..8).map(absent).collect();
+    r.verdict.groups.extend(more);
+    let page = html(&r).unwrap();
+    let table = page.split("<table>").nth(1).unwrap().split("</table>").next().unwrap();
+    assert_eq!(table.matches("no test rows: nothing is known").count(), 1);
+    assert!(table.contains("age=none0, age=none1, age=none2, age=none3 and 4 more") && !table.contains("age=none4"));
+    assert!(!table.contains("≤ no bound"));
+}
+
 #[test]
 fn the_json_has_the_keys_that_tools_rely_on() {
     let r = sample();

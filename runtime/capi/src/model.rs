@@ -11,7 +11,7 @@ use crate::status::status;
 use crate::text::copy;
 
 /// Words (of `uintptr_t`) of a model.
-pub const EK_MODEL_WORDS: usize = 24;
+pub const EK_MODEL_WORDS: usize = 30;
 
 /// A verified model: views into its bytes. Provide the room; ek_model_verify fills it. It may be copied.
 #[repr(C)]

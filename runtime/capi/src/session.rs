@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use evenkeel_runtime::monitor::{Prediction, self_test};
 use evenkeel_runtime::preprocess::quantise_input;
 use evenkeel_runtime::{Model, Session};
 
@@ -11,7 +12,7 @@ use crate::pointers::{Marked, change, put, put_if_wanted, read};
 use crate::status::status;
 
 /// Words (of `uintptr_t`) of a session.
-pub const EK_SESSION_WORDS: usize = 26;
+pub const EK_SESSION_WORDS: usize = 32;
 
 /// A model and its arena. Provide the room; ek_session_init fills it.
 #[repr(C)]
@@ -157,4 +158,28 @@ pub unsafe extern "C" fn ek_session_classify(session: *const SessionStorage, cla
         put(class_index, class)
     };
     status(classify())
+}
+
+/// Runs the self-test of the model's file, which says whether the device computes what was certified; input and output
+/// are overwritten. A file without one passes. Best called once after ek_session_init.
+///
+/// # Safety
+/// As ek_session_run.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_session_self_test(session: *mut SessionStorage) -> Status {
+    // SAFETY: the caller's promise.
+    let test = || unsafe {
+        let parts = Parts::of(session)?;
+        parts.with(|mut session| Ok(self_test::run(&parts.model, &mut session).map(drop)?))
+    };
+    status(test())
+}
+
+/// What the last run answered.
+///
+/// # Safety
+/// As [`ek_session_run`].
+pub(crate) unsafe fn prediction_of(session: *const SessionStorage) -> Result<Prediction, Status> {
+    // SAFETY: the caller's promise.
+    unsafe { Parts::of(session)?.with(|session| Ok(Prediction::from(&session))) }
 }

@@ -42,15 +42,21 @@ pub enum Status {
     NoMonitor = 16,
     /// The monitor has no group of this number.
     NoSuchGroup = 17,
-    /// The monitor needs one state per group.
-    MonitorStates = 18,
+    /// The state is not of EK_MONITOR_STATE_WORDS words, or is of another model or number of slots.
+    MonitorState = 18,
     /// An error that this list does not name yet.
     Other = 19,
+    /// The label came too late or twice, or its ticket was never given.
+    Ticket = 20,
+    /// A source of labels that is no ek_source.
+    NoSuchSource = 21,
+    /// The model does not compute what it computed when it was certified.
+    SelfTest = 22,
 }
 
 impl Status {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Status; 20] = [
+    pub const ALL: [Status; 23] = [
         Status::Ok,
         Status::NullPointer,
         Status::Alignment,
@@ -69,8 +75,11 @@ impl Status {
         Status::InputLength,
         Status::NoMonitor,
         Status::NoSuchGroup,
-        Status::MonitorStates,
+        Status::MonitorState,
         Status::Other,
+        Status::Ticket,
+        Status::NoSuchSource,
+        Status::SelfTest,
     ];
 
     /// What is wrong and the way out, for people.
@@ -98,7 +107,12 @@ impl Status {
             Status::InputLength => "the number of values is not that of the model's input",
             Status::NoMonitor => "the model has no monitor",
             Status::NoSuchGroup => "the monitor has no group of this number",
-            Status::MonitorStates => "the monitor needs one state per group",
+            Status::MonitorState => {
+                "the state has another length than EK_MONITOR_STATE_WORDS says, or is of another model: begin with zeros"
+            }
+            Status::Ticket => "the label came too late or twice, or its ticket was never given",
+            Status::NoSuchSource => "the source of a label is one of ek_source",
+            Status::SelfTest => "the model does not compute what was certified: the file or the device is damaged",
             Status::Other => "an error without a number of its own",
         }
     }
@@ -121,7 +135,9 @@ impl From<Error> for Status {
             Error::ArenaTooSmall { .. } => Status::ArenaTooSmall,
             Error::InputLength { .. } => Status::InputLength,
             Error::NoSuchGroup { .. } => Status::NoSuchGroup,
-            Error::MonitorStates { .. } => Status::MonitorStates,
+            Error::MonitorState { .. } => Status::MonitorState,
+            Error::Ticket(_) => Status::Ticket,
+            Error::SelfTest { .. } => Status::SelfTest,
             _ => Status::Other,
         }
     }

@@ -6,7 +6,7 @@ use std::mem::{MaybeUninit, zeroed};
 use std::ptr::{null, null_mut};
 
 use evenkeel_c::*;
-use evenkeel_runtime::monitor::Monitor;
+use evenkeel_runtime::monitor::{Config, Full, Monitor, Prediction, Source as Origin, Ticket, words};
 use evenkeel_runtime::preprocess::quantise_input;
 use evenkeel_runtime::{Model, Session};
 
@@ -88,34 +88,80 @@ fn says_what_is_in_a_model() {
 
 #[test]
 fn the_monitor_counts_as_the_runtimes() {
+    const SLOTS: usize = 4;
     let file = Buffer::new(&spec().to_bytes());
     let model = verified(&file);
     let direct = Model::from_bytes(file.bytes()).expect("a model");
-    let (head, floors) = direct.monitor().expect("a monitor");
-    let mut own = [evenkeel_runtime::monitor::GroupState::default()];
-    let mut expected = Monitor::new(head, floors, &mut own).expect("a monitor");
-    let mut states = [GroupState::default()];
-    let mut raised = 0;
+    let config = Config::of(&direct).expect("a monitor");
+    let mut own = vec![0; words::<Full>(1, SLOTS)];
+    let mut expected = Monitor::<Full>::new(config, &mut own, SLOTS).expect("a monitor");
+    let mut state = vec![0; EK_MONITOR_COMMON_WORDS + EK_MONITOR_GROUP_WORDS + SLOTS];
+    let (start, len) = (state.as_mut_ptr(), state.len());
+    let mut arena = Buffer::zeroed(direct.arena_len());
+    let mut alarms = 0;
     // SAFETY: all objects and buffers outlive the calls.
     unsafe {
         let mut monitor = zeroed::<MonitorStorage>();
-        assert_eq!(ek_monitor_init(&mut monitor, &model, states.as_mut_ptr(), 2), Status::MonitorStates);
-        assert_eq!(ek_monitor_init(&mut monitor, &model, states.as_mut_ptr(), 1), Status::Ok);
+        let m = &raw mut monitor;
+        assert_eq!(ek_monitor_init(m, &model, start, len, SLOTS + 1), Status::MonitorState);
+        assert_eq!(ek_monitor_init(m, &model, start, len, 1 << 16), Status::MonitorState);
+        assert_eq!(ek_monitor_init(m, &model, start, len, SLOTS), Status::Ok);
         for i in 0..500 {
-            let mut alarm = zeroed::<Alarm>();
-            assert_eq!(ek_monitor_observe(&mut monitor, 0, i % 2 == 0, &mut alarm), Status::Ok);
-            let same = expected.observe(0, i % 2 == 0).expect("a group");
-            assert_eq!((alarm.raised, alarm.events), (same.is_some(), same.map_or(0, |a| a.events)));
-            raised += alarm.raised as usize;
+            let mut raised = zeroed::<Raised>();
+            assert_eq!(ek_monitor_count(m, 0, i % 2 == 0, Source::Reference as i32, &mut raised), Status::Ok);
+            let same = expected.count(Some(0), i % 2 == 0, Origin::Reference).expect("a group");
+            assert_eq!((raised.floor, raised.gap), (same.floor, same.gap));
+            alarms += raised.floor;
         }
-        assert_eq!(ek_monitor_observe(&mut monitor, 0, true, null_mut()), Status::Ok);
-        assert_eq!(ek_monitor_observe(&mut monitor, 1, true, null_mut()), Status::NoSuchGroup);
+        assert!(alarms > 0, "half right is below the floor");
+        assert_eq!(ek_monitor_count(m, 1, true, 0, null_mut()), Status::NoSuchGroup);
+        assert_eq!(ek_monitor_count(m, 0, true, 4, null_mut()), Status::NoSuchSource);
+        let mut alarm = zeroed::<Alarm>();
+        assert_eq!(ek_monitor_alarm(m, 0, &mut alarm), Status::Ok);
+        let first = *expected.alarms().next().expect("kept");
+        assert_eq!((alarm.kind, alarm.group, alarm.times as u64), (AlarmKind::Floor, 0, alarms));
+        assert_eq!((alarm.events, alarm.n, alarm.correct), (first.events, first.n, first.correct));
+        assert_eq!(ek_monitor_alarm(m, 1, &mut alarm), Status::Ok);
+        assert_eq!(alarm.kind, AlarmKind::None);
+        assert_eq!(ek_monitor_acknowledge(m, 1), Status::Ok);
+        expected.acknowledge(1);
+        assert_eq!(ek_monitor_alarm(m, 0, &mut alarm), Status::Ok);
+        assert_eq!(alarm.kind, AlarmKind::None);
+
+        // Late labels, of the known and of the unknown.
+        let mut session = zeroed::<SessionStorage>();
+        let room = arena.bytes().len();
+        assert_eq!(ek_session_init(&mut session, &model, arena.bytes_mut().as_mut_ptr(), room), Status::Ok);
+        assert_eq!(ek_session_self_test(&mut session), Status::Ok);
+        let raw = values(1);
+        assert_eq!(ek_quantise_input(&mut session, raw.as_ptr(), raw.len()), Status::Ok);
+        assert_eq!(ek_session_run(&mut session), Status::Ok);
+        let mut output_len = 0;
+        let output = ek_session_output(&session, &mut output_len);
+        let prediction = Prediction::of_outputs(std::slice::from_raw_parts(output, output_len));
+        let mut tickets = [u32::MAX; 6];
+        for (i, ticket) in tickets.iter_mut().enumerate() {
+            let (group, same) = if i % 2 == 0 { (0, Some(0)) } else { (EK_UNKNOWN_GROUP, None) };
+            assert_eq!(ek_monitor_predict(m, group, &session, ticket), Status::Ok);
+            assert_eq!(expected.predict(same, prediction), Ok(Ticket(*ticket)));
+        }
+        for i in [5, 2] {
+            assert_eq!(ek_monitor_label(m, tickets[i], prediction.class, 1, null_mut()), Status::Ok);
+            expected.label(Ticket(tickets[i]), prediction.class, Origin::User).expect("in time");
+            assert_eq!(ek_monitor_label(m, tickets[i], 0, 1, null_mut()), Status::Ticket, "twice");
+        }
+        assert_eq!(ek_monitor_label(m, tickets[0], 0, 1, null_mut()), Status::Ticket, "expired");
+        let mut counts = zeroed::<GroupCounts>();
+        assert_eq!(ek_monitor_group(m, EK_UNKNOWN_GROUP, &mut counts), Status::Ok);
+        assert_eq!(counts, GroupCounts { n: 1, correct: 1, predictions: 3, expired: 1 });
+        assert_eq!(ek_monitor_restarted(m, 7), Status::Ok);
+        expected.restarted(7);
+        assert_eq!(ek_monitor_group(m, 0, &mut counts), Status::Ok);
+        assert_eq!(counts, GroupCounts { n: 501, correct: 251, predictions: 3, expired: 2 });
+        assert_eq!(ek_monitor_group(m, 1, &mut counts), Status::NoSuchGroup);
+        assert_eq!(ek_monitor_predict(m, 0, &session, null_mut()), Status::NullPointer);
     }
-    expected.observe(0, true).expect("a group");
-    assert!(raised > 0, "half right is below the floor");
-    let state = expected.states()[0];
-    assert_eq!((states[0].n, states[0].correct, states[0].evidence), (state.n, state.correct, state.evidence));
-    assert_eq!((states[0].alarms, states[0].first_alarm), (state.alarms, state.first_alarm));
+    assert_eq!(state, own);
 }
 
 #[test]
@@ -165,18 +211,18 @@ fn refuses_null_misaligned_and_uninitialised() {
         assert_eq!(ek_model_info(model, null_mut()), Status::NotInitialised);
 
         let mut monitor = zeroed::<MonitorStorage>();
-        assert_eq!(ek_monitor_init(&mut monitor, model, null_mut(), 1), Status::NotInitialised);
+        assert_eq!(ek_monitor_init(&mut monitor, model, null_mut(), 110, 0), Status::NotInitialised);
         assert_eq!(ek_model_verify(bytes, len, model), Status::Ok);
-        assert_eq!(ek_monitor_init(&mut monitor, model, null_mut(), 1), Status::NullPointer);
-        assert_eq!(ek_monitor_observe(&mut monitor, 0, true, null_mut()), Status::NotInitialised);
-        assert_eq!(ek_monitor_observe(null_mut(), 0, true, null_mut()), Status::NullPointer);
+        assert_eq!(ek_monitor_init(&mut monitor, model, null_mut(), 110, 0), Status::NullPointer);
+        assert_eq!(ek_monitor_count(&mut monitor, 0, true, 0, null_mut()), Status::NotInitialised);
+        assert_eq!(ek_monitor_count(null_mut(), 0, true, 0, null_mut()), Status::NullPointer);
     }
 }
 
 #[test]
 fn damaged_files_have_their_numbers() {
     let good = spec().to_bytes();
-    let no_monitor = evenkeel_runtime::format::FileSpec { monitor: None, ..spec() }.to_bytes();
+    let no_monitor = evenkeel_runtime::format::FileSpec { monitor: None, field: None, ..spec() }.to_bytes();
     let changed = |at: usize| {
         let mut bytes = good.clone();
         bytes[at] ^= 0x40;
@@ -197,9 +243,9 @@ fn damaged_files_have_their_numbers() {
     }
     let file = Buffer::new(&no_monitor);
     let model = verified(&file);
-    let (mut monitor, mut states) = (MaybeUninit::<MonitorStorage>::zeroed(), [GroupState::default()]);
+    let (mut monitor, mut state) = (MaybeUninit::<MonitorStorage>::zeroed(), [0; 110]);
     // SAFETY: all objects outlive the call.
-    let status = unsafe { ek_monitor_init(monitor.as_mut_ptr(), &model, states.as_mut_ptr(), 1) };
+    let status = unsafe { ek_monitor_init(monitor.as_mut_ptr(), &model, state.as_mut_ptr(), 110, 0) };
     assert_eq!(status, Status::NoMonitor);
 }
 
@@ -209,7 +255,7 @@ fn every_number_has_a_text() {
         assert_eq!(status as usize, i);
     }
     let mut buf = [0 as c_char; 200];
-    for code in [-1, 0, 1, 14, 19, 20, i32::MAX] {
+    for code in [-1, 0, 1, 14, 19, 20, 22, 23, i32::MAX] {
         // SAFETY: the buffer outlives the calls.
         let (len, text) = unsafe {
             let len = ek_error_text(code, buf.as_mut_ptr(), buf.len());

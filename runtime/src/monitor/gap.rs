@@ -30,22 +30,27 @@ pub const OWN: u8 = 16;
 /// Takes one outcome, of the group itself (`own`) or of another one. Gives the sum of the evidence over the bets, Q`q`,
 /// when that settled.
 pub fn update(state: &mut GapState, own: bool, correct: bool, tolerance: u32, q: u32) -> Option<u64> {
+    take(state, own, correct).then(|| settle(state, tolerance, q))
+}
+
+/// Keeps one outcome. Gives whether both sides have some.
+#[inline(always)]
+pub(super) fn take(state: &mut GapState, own: bool, correct: bool) -> bool {
     if own {
         state.own = (state.own << 1) | correct as u16;
         state.own_len = (state.own_len + 1).min(OWN);
-    } else {
-        state.rest = (state.rest << 1) | correct as u32;
-        state.rest_len = (state.rest_len + 1).min(REST);
+        return state.rest_len != 0;
     }
-    if state.own_len == 0 || state.rest_len == 0 {
-        return None;
-    }
-    Some(settle(state, tolerance, q))
+    state.rest = (state.rest << 1) | correct as u32;
+    state.rest_len = (state.rest_len + 1).min(REST);
+    state.own_len != 0
 }
 
 /// Both sides have outcomes.
-fn settle(state: &mut GapState, tolerance: u32, q: u32) -> u64 {
-    let (rest_len, own_len) = (state.rest_len as u32, state.own_len as u32);
+#[inline(never)]
+pub(super) fn settle(state: &mut GapState, tolerance: u32, q: u32) -> u64 {
+    // At least 1 each, which the compiler cannot know: without it a way to panic would be linked.
+    let (rest_len, own_len) = (state.rest_len.max(1) as u32, state.own_len.max(1) as u32);
     let rest = state.rest & (u32::MAX >> (32 - rest_len));
     let own = state.own as u32 & (u32::MAX >> (32 - own_len));
     // In Q26; what counts for the group is rounded up, so that the difference is rounded down.
@@ -59,30 +64,40 @@ fn settle(state: &mut GapState, tolerance: u32, q: u32) -> u64 {
     state.sum = state.sum.saturating_add(q8);
     state.squares = state.squares.saturating_add((q8 * q8) as u32 >> 8);
 
-    let factors = factors(gap - tolerance as i32);
-    for ((wealth, exponent), &factor) in state.wealth.iter_mut().zip(&mut state.exponent).zip(&factors) {
-        multiply(wealth, exponent, factor);
+    let d = gap - tolerance as i32;
+    let mut sum = 0;
+    for (j, &bet) in LAMBDA.iter().enumerate() {
+        let factor = factor(bet, d);
+        multiply(&mut state.wealth[j], &mut state.exponent[j], factor);
+        sum += grow(&mut state.evidence[j], factor, q) as u64;
     }
-    grow(&mut state.evidence, &factors, q)
+    sum
 }
 
 /// `1 + λ_j d` in Q26, rounded down, for a `d` in Q26 of at least `-1 - tolerance`.
 pub fn factors(d: i32) -> [u32; BETS] {
+    LAMBDA.map(|bet| factor(bet, d))
+}
+
+fn factor((numerator, shift): (i32, u32), d: i32) -> u32 {
     // An arithmetic shift rounds down; with tolerances below their limit the sum is positive.
-    LAMBDA.map(|(numerator, shift)| (ONE_Q26 as i32 + ((numerator * d) >> shift)) as u32)
+    (ONE_Q26 as i32 + ((numerator * d) >> shift)) as u32
 }
 
 /// `wealth * 2^exponent` times a factor in Q26, rounded down to 32 significant bits. A wealth too small to be written is
 /// lost: 0 is never larger than the exact one.
 fn multiply(wealth: &mut u32, exponent: &mut i16, factor: u32) {
     let product = *wealth as u64 * factor as u64;
-    if product == 0 {
+    // In halves: a shift of 64 bits is a call on a Cortex-M.
+    let (high, low) = ((product >> 32) as u32, product as u32);
+    let (high, low, moved) = if high == 0 { (low, 0, -32) } else { (high, low, 0) };
+    if high == 0 {
         return;
     }
-    let zeros = product.leading_zeros();
+    let zeros = high.leading_zeros();
+    *wealth = (high << zeros) | ((low >> 1) >> (31 - zeros));
     // product = mantissa * 2^(32 - zeros), and the factor counted 2^26 for 1.
-    let moved = *exponent as i32 + 6 - zeros as i32;
-    *wealth = ((product << zeros) >> 32) as u32;
+    let moved = *exponent as i32 + 6 - zeros as i32 + moved;
     match i16::try_from(moved) {
         Ok(moved) => *exponent = moved,
         Err(_) if moved < 0 => (*wealth, *exponent) = (0, 0),

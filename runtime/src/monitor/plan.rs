@@ -38,7 +38,7 @@ pub fn logarithms(floor: &FloorRecord) -> Logarithms {
     let lowest = LOWEST.min(p0 / 2.0);
     let p = DROPS.map(|drop| (p0 - drop).max(lowest));
     // One step down more than the rounding, so that errors of the logarithm itself cannot lift a value.
-    let q24 = |x: f64| (x.log2() * (1u32 << 24) as f64).floor() as i32 - 1;
+    let q24 = |x: f64| libm::floor(libm::log2(x) * (1u32 << 24) as f64) as i32 - 1;
     Logarithms { correct: p.map(|p| q24(p / p0)), wrong: p.map(|p| q24((1.0 - p) / (1.0 - p0))) }
 }
 
@@ -68,7 +68,7 @@ pub fn gap(groups: usize, arl: f64, q: u32) -> Result<(u32, u32), Error> {
 
 /// A tolerance in Q26: at least a thousandth; `None` where it is too large for a test.
 pub fn tolerance(share: f64) -> Option<u32> {
-    let q26 = (share.max(0.001) * ONE_Q26 as f64).ceil();
+    let q26 = libm::ceil(share.max(0.001) * ONE_Q26 as f64);
     (q26 < TOLERANCE_LIMIT as f64).then_some(q26 as u32)
 }
 
@@ -80,7 +80,7 @@ fn threshold(arl: f64, bets: usize, q: u32) -> Result<u32, Error> {
         return Err(Error::Monitor("the average run length must be at least 1"));
     }
     // Rounded up, so that the run length is not shorter than asked for.
-    let threshold = (arl * (bets as u64 * (1u64 << q)) as f64).ceil();
+    let threshold = libm::ceil(arl * (bets as u64 * (1u64 << q)) as f64);
     if threshold > u32::MAX as f64 {
         return Err(Error::Monitor("no alarm could ever ring: choose a shorter average run length or a smaller q"));
     }

@@ -1,12 +1,13 @@
 //! The monitor itself: takes events, keeps the state, raises alarms.
 
-use bytemuck::{cast_slice_mut, try_from_bytes_mut};
+use bytemuck::{bytes_of, cast_slice, cast_slice_mut, try_from_bytes_mut};
 
 use super::config::Config;
 use super::event::{Episode, Prediction, Source, Ticket};
 use super::state::{AlarmRecord, Common, Kind, Pending, Profile};
 use super::{floor, gap, ring};
 use crate::Error;
+use crate::format::Field;
 
 /// Words of memory that a monitor with cells of profile `P` needs for so many groups and pending labels.
 pub const fn words<P>(groups: usize, slots: usize) -> usize {
@@ -30,7 +31,13 @@ impl Raised {
 
     /// Kind and group of each.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, usize)> + use<> {
-        let groups = |mask: u64, kind| (0..64).filter(move |&g| mask >> g & 1 != 0).map(move |g| (kind, g));
+        let groups = |mut mask: u64, kind| {
+            core::iter::from_fn(move || {
+                let group = mask.trailing_zeros() as usize;
+                mask = mask.checked_sub(1)? & mask;
+                Some((kind, group))
+            })
+        };
         groups(self.floor, Kind::Floor).chain(groups(self.gap, Kind::Gap))
     }
 }
@@ -219,6 +226,11 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
         self.cells
     }
 
+    /// The whole memory, piece by piece: what is to be saved.
+    pub fn bytes(&self) -> [&[u8]; 3] {
+        [bytes_of(self.common), cast_slice(self.cells), cast_slice(self.ring)]
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Config<'m> {
         &self.config
@@ -258,14 +270,7 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
             }
         }
         if let Some(field) = self.config.field {
-            for (i, (cell, record)) in self.cells.iter_mut().zip(field.groups).enumerate() {
-                let Some(state) = cell.gap().filter(|_| record.tolerance != u32::MAX) else { continue };
-                let sum = gap::update(state, i == group, correct, record.tolerance, field.head.gap_q);
-                if sum.is_some_and(|sum| sum >= field.head.gap_threshold as u64) {
-                    state.evidence = Default::default();
-                    raised.gap |= 1 << i;
-                }
-            }
+            raised.gap = gaps(self.cells, &field, group, correct);
         }
         if raised.any() {
             self.latch(raised);
@@ -297,6 +302,25 @@ impl<'m, 's, P: Profile> Monitor<'m, 's, P> {
             record.times = record.times.saturating_add(1);
         }
     }
+}
+
+/// One outcome of a group for the gap detectors of all of them. Gives the bit mask of those that alarm.
+// A function of its own: in a larger one the loop's variables spill.
+#[inline(never)]
+fn gaps<P: Profile>(cells: &mut [P], field: &Field, group: usize, correct: bool) -> u64 {
+    let (threshold, q) = (field.head.gap_threshold as u64, field.head.gap_q);
+    let mut raised = 0;
+    for (i, (cell, record)) in cells.iter_mut().zip(field.groups).enumerate() {
+        let Some(state) = cell.gap() else { break };
+        if record.tolerance == u32::MAX || !gap::take(state, i == group, correct) {
+            continue;
+        }
+        if gap::settle(state, record.tolerance, q) >= threshold {
+            state.evidence = Default::default();
+            raised |= 1 << i;
+        }
+    }
+    raised
 }
 
 /// Counts a prediction whose label never came. Gives 1 if its group is not known.

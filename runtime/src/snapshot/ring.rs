@@ -206,10 +206,11 @@ impl<F: NorFlash> SlotRing<F> {
         Ok(())
     }
 
-    /// The order of records: each further mark counts more than the numbers that one run can give from it on. (So
-    /// none is given again, either, that an unreadable record may have been published with.)
+    /// The order of records: a further mark counts for more than the numbers that one run can give from it on, and the
+    /// marks that a hidden record of that run may have got. (So none is given again, either, that an unreadable record
+    /// may have been published with.)
     fn age(&self, seq: u32, mark: u32) -> u32 {
-        seq.saturating_add((2 * self.pages * self.per_page).saturating_mul(mark))
+        seq.saturating_add((2 * self.pages * self.per_page).saturating_mul((1 << mark) - 1))
     }
 
     /// Where a slot begins: with its claim.
@@ -317,7 +318,8 @@ impl<F: NorFlash> SlotRing<F> {
 
     /// Writes a record into a slot that was just taken; was it kept?
     fn write(&mut self, slot: Slot, head: &[u8; HEAD], state: &[u8]) -> Result<bool, F::Error> {
-        if !self.zero(self.place(slot))? {
+        // A mark that is there already, in flash that does not blank any more, would make the record seem newer.
+        if !self.zero(self.place(slot))? || self.last_mark(slot)?.is_some() {
             return Ok(false);
         }
         let (at, len) = (self.record(slot), HEAD + state.len());
@@ -364,14 +366,12 @@ impl<F: NorFlash> Store for SlotRing<F> {
         }
         if !self.settled {
             if let Some(n) = self.newest {
-                // The last one takes its zeros again and again.
+                // A mark is only begun once the one before it is sure: so none is hidden behind the one given here.
                 let (mut mark, mut done) = (n.mark, false);
+                self.zero(self.mark(n.slot, mark)).map_err(RingError::Flash)?;
                 while !done && mark + 1 < MARKS as u32 {
                     mark += 1;
                     done = self.zero(self.mark(n.slot, mark)).map_err(RingError::Flash)?;
-                }
-                if !done {
-                    self.zero(self.mark(n.slot, mark)).map_err(RingError::Flash)?;
                 }
                 self.seq = self.age(self.seq, mark);
             }

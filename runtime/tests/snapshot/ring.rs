@@ -144,3 +144,15 @@ fn numbers_that_are_used_up_are_an_error() {
     assert_eq!(ring.save(b"state"), Err(RingError::SeqSpent));
     assert_eq!(found(&mut flash).unwrap(), b"state");
 }
+
+#[test]
+fn a_slot_with_a_mark_before_its_record_is_passed_over() {
+    let mut flash = Small::new(2, 0);
+    open(&mut flash, 20).unwrap().save(&[1; 20]).unwrap();
+    // The last mark of the second slot.
+    flash.cells()[2 * 68 - 1] = 0x7F;
+    for n in 2..5 {
+        open(&mut flash, 20).unwrap().save(&[n; 20]).unwrap();
+        assert_eq!(found(&mut flash).unwrap(), [n; 20]);
+    }
+}

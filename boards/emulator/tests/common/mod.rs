@@ -108,7 +108,8 @@ impl Sample {
 
     /// A job with these inputs; [`device`] knows the firmware.
     pub fn job<'a>(&'a self, board: Board, inputs: &'a [i8]) -> Job<'a> {
-        Job { board, firmware: Path::new(""), model: &self.file, inputs, labels: None, groups: None, portable: false }
+        let (firmware, model, labels, groups) = (Path::new(""), &*self.file, None, None);
+        Job { board, firmware, model, inputs, labels, groups, portable: false, states: false }
     }
 }
 

@@ -7,6 +7,7 @@ use super::simulate;
 use super::world::{Class, Group, World};
 use crate::contract::{Contract, Fairness, Metric};
 use crate::error::{Error, Result};
+use crate::fair::noise::rise;
 
 /// What is known before the data are there.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,11 +24,21 @@ pub struct Plan {
     pub cluster: Option<(usize, usize)>,
     /// Correlation of the outcomes of two rows of one cluster.
     pub icc: f64,
+    /// The contract's `group_noise`: share of each group's rows whose label of the group may be wrong.
+    pub noise: f64,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Plan { shares: vec![1.0, 1.0], flips: [0.03, 0.02], bound: 0.02, confidence: 0.95, cluster: None, icc: 0.0 }
+        Plan {
+            shares: vec![1.0, 1.0],
+            flips: [0.03, 0.02],
+            bound: 0.02,
+            confidence: 0.95,
+            cluster: None,
+            icc: 0.0,
+            noise: 0.0,
+        }
     }
 }
 
@@ -47,10 +58,21 @@ impl Plan {
         if !(0.0..1.0).contains(&self.icc) {
             return bad("a correlation is at least 0 and under 1");
         }
+        if !(0.0..0.5).contains(&self.noise) {
+            return bad("the share of wrong labels is at least 0 and under 0.5");
+        }
         if self.cluster.is_some_and(|(lo, hi)| lo == 0 || hi < lo || hi > 10_000) {
             return bad("clusters have from 1 to 10,000 rows");
         }
         Ok(())
+    }
+
+    /// The largest excess drop of a group that wrong labels can hide, however many rows there are.
+    pub fn hidden(&self) -> f64 {
+        let all: f64 = self.shares.iter().sum();
+        let [harm, help] = self.flips;
+        let of = |own: &f64| rise(*own, self.flips.map(|f| f * own), [own * help, (all - own) * harm], self.noise);
+        self.shares.iter().map(of).fold(0.0, f64::max)
     }
 
     /// Rows or clusters of every group when the smallest has `smallest`.
@@ -67,8 +89,8 @@ impl Plan {
         let group = |n: &usize| Group { share: *n as f64 / total as f64, classes: vec![class] };
         let cluster = if self.cluster.is_some() { "\ncluster = \"c\"" } else { "" };
         let text = format!(
-            "[fairness]\ngroups = [\"g\"]\nmax_excess_drop = {}\nconfidence = {}{cluster}\n",
-            self.bound, self.confidence
+            "[fairness]\ngroups = [\"g\"]\nmax_excess_drop = {}\nconfidence = {}\ngroup_noise = {}{cluster}\n",
+            self.bound, self.confidence, self.noise
         );
         let fairness: Fairness = Contract::parse(&text)?.fairness;
         Ok(Case {
@@ -104,11 +126,15 @@ pub fn power(plan: &Plan, smallest: usize, runs: usize, seed: u64) -> Result<f64
 }
 
 /// Rows (or clusters) of the smallest group so that the probability of a PASS is at least `want`, to about 5 %; `None`
-/// when [`MOST`] are too few.
+/// when [`MOST`] are too few, or wrong labels can hide an excess drop as large as the bound.
 ///
 /// # Errors
 /// As [`power`].
 pub fn needed(plan: &Plan, want: f64, runs: usize, seed: u64) -> Result<Option<usize>> {
+    plan.check()?;
+    if plan.hidden() >= plan.bound {
+        return Ok(None);
+    }
     let enough = |n: usize| Ok::<bool, Error>(power(plan, n, runs, seed)? >= want);
     let (mut lo, mut hi) = (1_usize, if plan.cluster.is_some() { 4 } else { 32 });
     while !enough(hi)? {
@@ -142,12 +168,27 @@ mod tests {
         assert!(clusters * 10 > n, "correlated rows say less: {clusters} clusters of 10 against {n} rows");
     }
 
+    /// Labels that may be wrong cost data, and past what they can hide no number of rows is enough.
+    #[test]
+    fn wrong_labels_take_more_data_or_cannot_be_made_up_for() {
+        let plan = Plan { bound: 0.05, ..Plan::default() };
+        let noisy = Plan { noise: 0.005, ..plan.clone() };
+        // 0.5 % of the rows may go, each a helpful flip, and as many come, each a harmful one.
+        assert!((noisy.hidden() - 0.01).abs() < 1e-3, "{}", noisy.hidden());
+        let [sure, wary] = [&plan, &noisy].map(|p| needed(p, 0.8, 60, 1).unwrap().unwrap());
+        assert!(wary * 2 > sure * 3, "{sure} and {wary} rows");
+        let hopeless = Plan { noise: 0.05, ..plan };
+        assert!(hopeless.hidden() > hopeless.bound - 1e-3, "{}", hopeless.hidden());
+        assert_eq!(needed(&Plan { bound: 0.04, ..hopeless }, 0.8, 60, 1).unwrap(), None);
+    }
+
     #[test]
     fn nonsense_is_refused() {
         let error = |plan: Plan| power(&plan, 10, 1, 1).unwrap_err().to_string();
         assert!(error(Plan { shares: vec![1.0], ..Plan::default() }).contains("two groups"));
         assert!(error(Plan { flips: [0.4, 0.4], ..Plan::default() }).contains("flips"));
         assert!(error(Plan { icc: 1.0, ..Plan::default() }).contains("correlation"));
+        assert!(error(Plan { noise: 0.5, ..Plan::default() }).contains("wrong labels"));
         assert!(error(Plan { cluster: Some((5, 2)), ..Plan::default() }).contains("clusters"));
     }
 }

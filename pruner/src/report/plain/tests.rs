@@ -54,8 +54,12 @@ fn an_undecided_group_is_told_what_to_collect() {
         undecided(r);
         r.verdict.groups[0].samples_missing = Some(4200);
     });
-    assert!(e.answer.starts_with("Not shown") && e.answer.contains("one group of 1"), "{}", e.answer);
-    assert!(e.open[0].why.contains("it may be +3.0, 2 allowed"), "{:?}", e.open);
+    assert!(e.answer.starts_with("Not shown") && e.answer.contains("for the only group"), "{}", e.answer);
+    assert!(
+        e.open[0].why.contains("loses 1.0 points more than everybody as measured, but it may be 3 more, 2 allowed"),
+        "{:?}",
+        e.open
+    );
     assert!(e.next[0].contains("about 4\u{202f}200 more rows of gender=female (now 1500)"), "{:?}", e.next);
     // Clusters, and on which side.
     let e = of(|r| {
@@ -91,8 +95,8 @@ fn a_broken_group_and_a_floor_have_their_reasons() {
         g.verdict = Outcome::Fail;
         g.excess_drop = bounds(0.06, 0.03, 0.09);
     });
-    assert!(e.answer.contains("breaks the contract for one group of 1"), "{}", e.answer);
-    assert!(e.broken[0].why.contains("+6.0 points beyond everybody, 2 allowed"), "{:?}", e.broken);
+    assert!(e.answer.contains("breaks the contract for gender=female (the only group)"), "{}", e.answer);
+    assert!(e.broken[0].why.contains("loses 6.0 points more than everybody, 2 allowed"), "{:?}", e.broken);
     assert!(e.next[0].contains("gender=female") && e.next[0].contains("--method"), "{:?}", e.next);
     let e = of(|r| {
         r.verdict.verdict = Outcome::Fail;
@@ -103,6 +107,32 @@ fn a_broken_group_and_a_floor_have_their_reasons() {
         g.int8_interval = [0.9, 0.98];
     });
     assert!(e.broken[0].why.ends_with("below the floor of 99.0 %"), "{:?}", e.broken);
+}
+
+/// Those that lose most come first, and a group that loses less than others is not said to lose minus so much.
+#[test]
+fn many_groups_are_in_order_and_named() {
+    let e = of(|r| {
+        let group = |k: usize, verdict, excess: Bounded| GroupVerdict {
+            group: format!("g={k}"),
+            verdict,
+            excess_drop: excess,
+            ..r.verdict.groups[0].clone()
+        };
+        r.verdict.verdict = Outcome::Fail;
+        r.verdict.groups = vec![
+            group(0, Outcome::Undecided, bounds(-0.01, -0.05, 0.02004)),
+            group(1, Outcome::Undecided, bounds(0.015, -0.01, 0.05)),
+            group(2, Outcome::Fail, bounds(0.06, 0.03, 0.09)),
+            group(3, Outcome::Undecided, bounds(0.0, -0.01, 0.05)),
+        ];
+    });
+    assert!(e.answer.contains("for g=2 (1 of 4 groups)"), "{}", e.answer);
+    let order: Vec<&str> = e.open.iter().map(|l| l.group.as_str()).collect();
+    assert_eq!(order, ["g=1", "g=3", "g=0"]);
+    assert!(e.open[1].why.contains("loses as much as everybody as measured"), "{:?}", e.open);
+    let less = "loses 1.0 points less than everybody as measured, but it may be 2.1 more, 2 allowed";
+    assert!(e.open[2].why.contains(less), "{:?}", e.open);
 }
 
 #[test]
