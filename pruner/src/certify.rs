@@ -266,7 +266,7 @@ mod tests {
             assert!((65536 - 16..=65536).contains(&sum) && group.map.is_sorted(), "{group:?}");
             assert!(group.confidence[0] < group.confidence[1]);
             let tolerance = f64::from(group.tolerance) / f64::from(1 << 26);
-            assert!(tolerance >= TOLERANCE && tolerance < 1.0 / 3.0, "{}: {tolerance}", judged.group);
+            assert!((TOLERANCE..1.0 / 3.0).contains(&tolerance), "{}: {tolerance}", judged.group);
         }
         let k = field.head.classes as usize;
         assert_eq!(field.confusion.len(), 2 * k * k);

@@ -242,8 +242,8 @@ fn data_without_what_the_contract_needs() {
     // The middle of `x`, which is stored as it is, with the archive's own sizes left as they were.
     let cut = [&bytes[..4000], &bytes[8000..]].concat();
     for (file, bytes, words) in [
-        ("untested.npz", with(&|p| p.split = vec!["train", "val"].repeat(rows / 2)), &["no row `test`", "help: "][..]),
-        ("unselected.npz", with(&|p| p.split = vec!["train", "test"].repeat(rows / 2)), &["no row `val`", "help: "]),
+        ("untested.npz", with(&|p| p.split = ["train", "val"].repeat(rows / 2)), &["no row `test`", "help: "][..]),
+        ("unselected.npz", with(&|p| p.split = ["train", "test"].repeat(rows / 2)), &["no row `val`", "help: "]),
         ("alike.npz", with(&|p| p.columns[0].1 = Values::Int(vec![3; rows])), &["`site`", "site=3", "help: ", "class"]),
         (
             "unknown.npz",

@@ -78,7 +78,11 @@ fn main() -> Result<()> {
         let calibration = Set::from_array(sample, &x, &Normaliser::new(&input, sample)?, &graph)?;
         let q =
             chain::quantised(&evenkeel::graph::norm::fold_batch_norm(graph), &calibration, &input, &device("cpu")?)?;
-        let extras = if arch == "cnn1d" { certify::blank(&contract, &groups)? } else { Extras::default() };
+        let extras = if arch == "cnn1d" {
+            certify::blank(&contract, &groups, q.nodes[q.output].shape.len())?
+        } else {
+            Extras::default()
+        };
         write("keel", arch, &[&[1][..], &lower(&q, &extras, Target::Portable)?.bytes].concat())?;
     }
     // What networks of the zoo do not have, in every packing.

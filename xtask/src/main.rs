@@ -38,7 +38,8 @@ cargo xtask <command>
                     there already in target/study is not run again. --cases, --methods, --budgets (50,25,10): lists
                     with commas; --seeds: 5 (0 to 4), 5-9 or 1,3; --jobs N at a time (2); --schedule STEPS,TUNE,RECOVER;
                     --binary FILE: the command to run; --dir FOLDER; --retry: what failed, again.
-                    study page: docs/study.md from the results; study verdict: docs/verdict.md
+                    study page: docs/study.md from the results; study verdict: docs/verdict.md;
+                    study monitor: docs/monitor.md, false alarms, run lengths and delays of the monitor
   peers [ROUNDS]    time of one inference on this host against ONNX Runtime, LiteRT, tract and rten (default 7 rounds;
                     needs python3 and the registries of Python and Rust)
   second-opinion    the networks of ../shared through burn-candle in f32: agreement and latency

@@ -33,7 +33,7 @@ pub fn deny() -> Result<()> {
 }
 
 /// Fuzz targets of `tests/fuzz`.
-const TARGETS: &[&str] = &["keel", "onnx", "npz", "contract", "snapshot"];
+const TARGETS: &[&str] = &["keel", "onnx", "npz", "contract", "snapshot", "payload"];
 
 /// Runs every fuzz target for some minutes, from its committed seeds on.
 ///

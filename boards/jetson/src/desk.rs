@@ -184,7 +184,7 @@ impl<'m, 's> Desk<'m, 's> {
     /// Now and then, what the larger model says of the same frame.
     fn compare(&mut self, group: Option<usize>, x: &[f32], prediction: Prediction) -> Result<(), String> {
         self.frames = self.frames.wrapping_add(1);
-        let Some(teacher) = self.teacher.as_ref().filter(|_| self.frames % self.teacher_every == 0) else {
+        let Some(teacher) = self.teacher.as_ref().filter(|_| self.frames.is_multiple_of(self.teacher_every)) else {
             return Ok(());
         };
         if let Some(group) = group {

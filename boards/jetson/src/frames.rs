@@ -80,7 +80,8 @@ pub fn from_folder(folder: &Path) -> Result<Receiver<Read>, String> {
         return Err(format!("{}: there is no frame NAME.f32 in it", folder.display()));
     }
     let (to, lines) = sync_channel(16);
-    thread::spawn(move || paths.into_iter().try_for_each(|path| to.send(frame(path))));
+    // Ends with the paths, or when nobody takes frames any more.
+    thread::spawn(move || paths.into_iter().all(|path| to.send(frame(path)).is_ok()));
     Ok(lines)
 }
 

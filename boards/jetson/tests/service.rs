@@ -50,7 +50,7 @@ impl Bench {
     /// A labelled frame of the model's only group, or of nobody's.
     fn frame(&self, i: usize) -> String {
         let x: Vec<f32> = (0..self.values).map(|k| ((i * 31 + k * 7) % 255) as f32).collect();
-        let group = if i % 4 == 0 { "null".to_owned() } else { format!("{:?}", group()) };
+        let group = if i.is_multiple_of(4) { "null".to_owned() } else { format!("{:?}", group()) };
         format!("{{\"id\": \"{i}\", \"x\": {x:?}, \"group\": {group}, \"label\": {}}}\n", i % 3)
     }
 

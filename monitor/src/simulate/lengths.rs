@@ -1,11 +1,11 @@
 //! How long detectors run until they ring falsely, exactly on the boundary.
 
 use evenkeel_runtime::Error;
-use evenkeel_runtime::monitor::{Alarm, Gap, Profile, Source, plan};
+use evenkeel_runtime::monitor::{Alarm, Gap, Monitor, Profile, Source, plan};
 
 use super::levels::TOLERANCE;
 use super::random::Random;
-use super::setup::Setup;
+use super::setup::{NO_GAP, Setup};
 use super::threads::each;
 
 /// Runs of one cell are cut after so many times the run length that is promised: the mean can only become smaller.
@@ -18,14 +18,18 @@ pub enum Detector {
     Floors(usize),
     /// The gaps of so many groups.
     Gaps(usize),
+    /// The gap of one of two groups, whose threshold is that of a single detector. Its run length is of settlements:
+    /// what it promises before the events between them are added.
+    Gap,
 }
 
 impl Detector {
     /// Those of the study.
-    pub const ALL: [Detector; 6] = [
+    pub const ALL: [Detector; 7] = [
         Detector::Floors(1),
         Detector::Floors(4),
         Detector::Floors(16),
+        Detector::Gap,
         Detector::Gaps(2),
         Detector::Gaps(4),
         Detector::Gaps(16),
@@ -61,38 +65,52 @@ impl Length {
 /// are as far behind as is tolerated; as everybody is compared with all others, those are behind the rest by more.
 pub fn length(detector: Detector, arl: f64, runs: u64) -> Result<Length, Error> {
     let cell = format!("{detector:?} {arl}");
+    let tolerance = plan::tolerance(TOLERANCE).ok_or(Error::Monitor("the tolerance is too large"))?;
     match detector {
         Detector::Floors(groups) => {
             let floors: Vec<f64> = [0.90, 0.80, 0.95, 0.70].into_iter().cycle().take(groups).collect();
-            measure::<Alarm>(&Setup::floors(&floors, arl)?, &floors, arl, &cell, runs)
+            measure::<Alarm>(&Setup::floors(&floors, arl)?, &floors, |m| m.common().events, arl, &cell, runs)
         }
         Detector::Gaps(groups) => {
-            let tolerance = plan::tolerance(TOLERANCE).ok_or(Error::Monitor("the tolerance is too large"))?;
             let low = groups / 2;
             let behind = TOLERANCE * (groups - 1) as f64 / (groups - low) as f64;
             let accuracies: Vec<f64> = (0..groups).map(|g| if g < low { 0.90 - behind } else { 0.90 }).collect();
-            // Floors that nobody reaches within a run.
-            let setup = Setup::floors(&vec![0.3; groups], 1e5)?;
+            let setup = Setup::floors(&vec![NEVER; groups], 1e5)?;
             let setup = setup.gaps(&vec![tolerance; groups], plan::gap(groups, arl, 8)?);
-            measure::<Gap>(&setup, &accuracies, arl, &cell, runs)
+            measure::<Gap>(&setup, &accuracies, |m| m.common().events, arl, &cell, runs)
+        }
+        Detector::Gap => {
+            let setup = Setup::floors(&[NEVER; 2], 1e5)?.gaps(&[tolerance, NO_GAP], plan::gap(1, arl, 8)?);
+            let settled = |m: &Monitor<Gap>| m.cells()[0].gap.settled;
+            measure::<Gap>(&setup, &[0.90 - TOLERANCE, 0.90], settled, arl, &cell, runs)
         }
     }
 }
 
-fn measure<P: Profile>(setup: &Setup, accuracies: &[f64], arl: f64, cell: &str, runs: u64) -> Result<Length, Error> {
+/// A floor that nobody reaches within a run.
+const NEVER: f64 = 0.3;
+
+fn measure<P: Profile>(
+    setup: &Setup,
+    accuracies: &[f64],
+    age: impl Fn(&Monitor<P>) -> u32 + Sync,
+    arl: f64,
+    cell: &str,
+    runs: u64,
+) -> Result<Length, Error> {
     let longest = (arl * CUT) as u32;
     let times = each(runs, |run| {
         let mut random = Random::of(cell, run);
         let mut state = setup.memory::<P>(0);
         let mut monitor = setup.monitor::<P>(&mut state, 0)?;
-        for event in 1..longest {
+        while age(&monitor) < longest {
             let group = random.below(accuracies.len());
             if monitor.count(Some(group), random.chance(accuracies[group]), Source::Reference)?.any() {
-                return Ok(event);
+                return Ok((age(&monitor), false));
             }
         }
-        Ok(longest)
+        Ok((longest, true))
     })?;
-    let mean = times.iter().map(|&t| t as f64).sum::<f64>() / runs as f64;
-    Ok(Length { promised: arl, mean, runs, cut: times.iter().filter(|&&t| t == longest).count() })
+    let mean = times.iter().map(|&(t, _)| t as f64).sum::<f64>() / runs as f64;
+    Ok(Length { promised: arl, mean, runs, cut: times.iter().filter(|(_, cut)| *cut).count() })
 }

@@ -65,13 +65,14 @@ impl Level {
     }
 }
 
-/// The number of alarms among `runs` that a test of level `alpha` exceeds with a probability of at most a thousandth.
+/// The most alarms among `runs` that a test which alarms with probability `alpha` exceeds with a probability of still
+/// more than a thousandth: one less than the 99.9 % quantile of the binomial distribution.
 pub fn bound(runs: u64, alpha: f64) -> usize {
     let (n, mut log, mut below) = (runs as f64, runs as f64 * (1.0 - alpha).ln(), 0.0);
     for k in 0..=runs {
         below += f64::exp(log);
         if below >= 0.999 {
-            return k as usize;
+            return k.saturating_sub(1) as usize;
         }
         let k = k as f64;
         log += ((n - k) / (k + 1.0) * alpha / (1.0 - alpha)).ln();

@@ -36,12 +36,8 @@ impl Random {
         (self.uniform() * n as f64) as usize
     }
 
-    /// 1, 2, ... with the given mean, geometric.
+    /// 1, 2, ... with the given mean, geometric, by inversion.
     pub fn length(&mut self, mean: f64) -> u32 {
-        let mut n = 1;
-        while !self.chance(1.0 / mean) {
-            n += 1;
-        }
-        n
+        1 + ((1.0 - self.uniform()).ln() / (1.0 - 1.0 / mean).ln()) as u32
     }
 }

@@ -101,7 +101,7 @@ impl<'w> Run<'w> {
                 let done = (2.0 * self.event as f64 / world.events as f64).min(1.0);
                 (0.2 + 0.4 * done, first + (second - first) * done)
             }
-            Null::Mix if self.event / HALF_DAY % 2 == 0 => (0.02, first),
+            Null::Mix if (self.event / HALF_DAY).is_multiple_of(2) => (0.02, first),
             Null::Mix => (0.30, second),
             Null::Bursts => {
                 if self.burst.0 == 0 {

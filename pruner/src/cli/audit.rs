@@ -12,7 +12,7 @@ use evenkeel::precheck::precheck;
 use evenkeel::progress::Stop;
 use std::path::PathBuf;
 
-/// Says which groups of people are at risk under pruning, and why, from the dense model alone.
+/// Says which groups of people to look at first before pruning, and why, from the dense model alone.
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("question").required(true).args(["contract", "groups"]),

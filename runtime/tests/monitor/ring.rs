@@ -68,7 +68,7 @@ proptest! {
     ) {
         let plan = Plan::new(GROUPS, 0.5, 0.02, 1e5);
         let mut state = vec![0; words::<Full>(GROUPS, slots)];
-        let _ = plan.monitor::<Full>(&mut state, slots);
+        plan.monitor::<Full>(&mut state, slots);
         bytemuck::cast_slice_mut::<u32, u8>(&mut state)[..size_of::<evenkeel_runtime::monitor::Common>()]
             [16..20].copy_from_slice(&first.to_le_bytes());
         let mut watch: Monitor<Full> = plan.monitor(&mut state, slots);

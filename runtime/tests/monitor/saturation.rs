@@ -35,7 +35,7 @@ fn everything(watch: &mut Monitor<Full>) {
 fn full_counters_stay_full() {
     let plan = Plan::new(GROUPS, 0.9, 0.02, 1e5);
     let mut state = vec![0; words::<Full>(GROUPS, SLOTS)];
-    let _ = plan.monitor::<Full>(&mut state, SLOTS);
+    plan.monitor::<Full>(&mut state, SLOTS);
     let bytes = bytemuck::cast_slice_mut::<u32, u8>(&mut state);
     let (head, rest) = bytes.split_at_mut(size_of::<Common>());
     let mut common: Common = bytemuck::pod_read_unaligned(head);
@@ -87,7 +87,7 @@ proptest! {
     ) {
         let plan = Plan::new(GROUPS, 0.9, 0.02, 1e5);
         let mut state = vec![0; words::<Full>(GROUPS, SLOTS)];
-        let _ = plan.monitor::<Full>(&mut state, SLOTS);
+        plan.monitor::<Full>(&mut state, SLOTS);
         // The first 12 bytes say whose state it is; with others it would be refused.
         bytemuck::cast_slice_mut::<u32, u8>(&mut state)[12..].copy_from_slice(&bytes[12..]);
         everything(&mut plan.monitor(&mut state, SLOTS));

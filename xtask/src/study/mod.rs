@@ -6,6 +6,7 @@ mod cell;
 mod claims;
 mod counts;
 mod load;
+mod monitor;
 mod options;
 mod page;
 mod plots;
@@ -20,6 +21,7 @@ use options::Options;
 
 /// `cargo xtask study`: runs the cells of a selection that are not there yet. `cargo xtask study page`: writes the page
 /// about all that are. `cargo xtask study verdict`: how often verdicts err, as `docs/verdict.md`.
+/// `cargo xtask study monitor`: false alarms, run lengths and delays of the monitor, as `docs/monitor.md`.
 pub fn study(args: &[String]) -> Result<()> {
     match args.split_first() {
         Some((first, rest)) if first == "page" => {
@@ -27,6 +29,7 @@ pub fn study(args: &[String]) -> Result<()> {
             page::write(&load::load(&o.dir)?, &root().join(o.output))
         }
         Some((first, [])) if first == "verdict" => verdict(),
+        Some((first, [])) if first == "monitor" => monitor::monitor(),
         _ => runner::run(&Options::parse(args)?),
     }
 }
