@@ -1,6 +1,11 @@
 //! `evenkeel monitor`: the device monitor, tried out before it is in the field, and what devices send of it.
 
+mod decode;
 mod enrol;
+mod merge;
+mod plan;
+mod read;
+mod replay;
 mod save;
 mod simulate;
 
@@ -17,6 +22,10 @@ pub struct Monitor {
 #[derive(Subcommand)]
 enum Command {
     Simulate(simulate::Simulate),
+    Decode(decode::Decode),
+    Replay(replay::Replay),
+    Merge(merge::Merge),
+    Plan(plan::Plan),
     Enrol(enrol::Enrol),
 }
 
@@ -24,6 +33,10 @@ impl Monitor {
     pub fn run(&self) -> Result<()> {
         match &self.command {
             Command::Simulate(c) => c.run(),
+            Command::Decode(c) => c.run(),
+            Command::Replay(c) => c.run(),
+            Command::Merge(c) => c.run(),
+            Command::Plan(c) => c.run(),
             Command::Enrol(c) => c.run(),
         }
     }
