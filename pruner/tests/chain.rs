@@ -155,7 +155,7 @@ fn a_seed_decides_every_byte() {
 }
 
 #[test]
-fn a_changed_weight_breaks_the_certificate_or_changes_no_result() {
+fn a_changed_weight_breaks_the_certificate_or_the_self_test_or_changes_nothing() {
     let desk = Desk::with_network();
     desk.run(&format!("prune model.onnx --data set.npz --contract contract.toml -o small.keel {SHORT}"));
     let bytes = desk.read("small.keel");
@@ -175,9 +175,10 @@ fn a_changed_weight_breaks_the_certificate_or_changes_no_result() {
             b[span.start + span.len() / 2] ^= 0x80;
             repair(b);
         });
-        let found =
-            code == Some(2) && said.contains("one.keel: the certificate is not true") && said.contains("help: ");
-        assert!(code == Some(0) || found, "{code:?} {said}");
+        let by_results = said.contains("one.keel: the certificate is not true") && said.contains("help: ");
+        // Results that agree group by group may differ row by row: then the self-test says so.
+        let found = by_results || said.contains("one.keel: self-test");
+        assert!(code == Some(0) || (code == Some(2) && found), "{code:?} {said}");
     }
     let (code, said) = verify("blank.keel", &|b| {
         spans.iter().for_each(|span| b[span.clone()].fill(0));

@@ -114,6 +114,11 @@ impl Simulate {
         }
         let file = MappedFile::open(&self.model).at(&self.model)?;
         let model = chain::open(file.bytes(), &self.model)?;
+        if model.monitor().is_none() {
+            return Err(Error::new("the file configures no monitor")
+                .at(&self.model)
+                .help("make it with `evenkeel prune` under a contract on accuracy"));
+        }
         let rows = self.rows(&model)?;
         let mut answers = Answers::default();
         let mut done = Vec::new();
