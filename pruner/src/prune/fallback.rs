@@ -72,7 +72,7 @@ mod tests {
             assert!(words.unwrap().contains("needs no group labels"));
             for needs in ["worst-group", "snnl", "magnitude+ceag", "last-layer", "bifp", "fair-then-prune"] {
                 let e = for_rows(&needs.parse().unwrap(), set, &[0; 4]).unwrap_err().to_string();
-                assert!(e.contains(needs) && e.contains("taylor, fisher") && e.contains("pw-loss"), "{e}");
+                assert!(e.contains(needs) && e.contains("taylor, blend, fisher") && e.contains("pw-loss"), "{e}");
             }
         }
         let free: Recipe = "fisher+at+kd".parse().unwrap();

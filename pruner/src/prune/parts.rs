@@ -6,7 +6,7 @@ use super::terms::hints::Hint;
 use serde::Serialize;
 
 /// The method that is used where none is named.
-pub const DEFAULT: &str = "taylor+ceag+average";
+pub const DEFAULT: &str = "blend+ceag+average";
 
 /// What a part of a method does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ use Labels::{Any, TwoInPaper};
 use Policy::{Cheapest, Share, Uniform};
 
 /// Every part that a method can name.
-pub const PARTS: [Part; 28] = [
+pub const PARTS: [Part; 29] = [
     part("default", Kind::Sum(DEFAULT), Any, First, "what the study in docs/study.md recommends", "this project"),
     part(
         "random",
@@ -140,6 +140,14 @@ pub const PARTS: [Part; 28] = [
         First,
         "smallest squared gate gradient per cost, over all layers",
         "Molchanov et al. 2019",
+    ),
+    part(
+        "blend",
+        Score(Scorer::Blend, Cheapest),
+        Labels::None,
+        First,
+        "taylor over all layers, the mean of taylor and magnitude in each",
+        "this project",
     ),
     part(
         "fisher",

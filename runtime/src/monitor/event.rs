@@ -30,7 +30,7 @@ impl Prediction {
 
     /// The bin of its margin: the last one whose lower edge it reaches.
     pub fn bin(&self, edges: &[u8; BINS]) -> usize {
-        edges.iter().rposition(|&edge| self.margin >= edge).unwrap_or(0)
+        edges.partition_point(|&edge| self.margin >= edge).saturating_sub(1)
     }
 }
 

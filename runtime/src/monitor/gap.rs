@@ -38,11 +38,11 @@ pub fn update(state: &mut GapState, own: bool, correct: bool, tolerance: u32, q:
 pub(super) fn take(state: &mut GapState, own: bool, correct: bool) -> bool {
     if own {
         state.own = (state.own << 1) | correct as u16;
-        state.own_len = state.own_len.saturating_add(1).min(OWN);
+        state.own_len += (state.own_len < OWN) as u8;
         return state.rest_len != 0;
     }
     state.rest = (state.rest << 1) | correct as u32;
-    state.rest_len = state.rest_len.saturating_add(1).min(REST);
+    state.rest_len += (state.rest_len < REST) as u8;
     state.own_len != 0
 }
 

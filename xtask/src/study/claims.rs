@@ -4,7 +4,7 @@ use super::cases::{BOUND, BUDGETS, METHODS};
 use super::load::{Run, Study};
 use super::stats::{Correlation, Word, partial_spearman, spearman};
 use super::summary::{CEV, Cellful, DISSIMILARITY, EXCESS, MACS_SHARE, Measure, OVERALL, WORST, method, methods};
-use super::tables::{NOTHING, fixed, judged, name, number, percent, table};
+use super::tables::{NOTHING, fixed, judged, name, number, percent, range, table};
 use std::collections::BTreeSet;
 
 /// A method and the one that it is held against.
@@ -214,31 +214,46 @@ pub fn default_against_all(study: &Study, case: &str) -> String {
         ]);
     }
     let excess = default.estimate(EXCESS);
-    let kept = excess.is_some_and(|e| e.mean <= BOUND);
+    let people = default.mean_interval(|r| r.excess_interval);
     let [pass, undecided, fail] = default.verdicts();
-    let of_published = |word: &'static str| {
-        rows.iter().filter(move |r| r[2] == word && METHODS.contains(&r[0].as_str())).map(|r| r[0].as_str())
-    };
-    let missed: Vec<&str> = of_published("not higher").collect();
+    let of_published =
+        |word: &'static str| rows.iter().filter(move |r| r[2] == word && METHODS.contains(&r[0].as_str()));
+    let missed: Vec<String> = of_published("not higher").map(|r| format!("{} ({})", r[0], r[3])).collect();
     let higher = of_published("higher").count();
     let head = ["against", "seeds", "mean worst group of the default", "worst group, by", "largest excess drop, by"];
     let mut out = table(&head, &rows);
     out.push_str(&format!(
         "The default's worst group is higher on average than that of {higher} of {} published methods. Of all {} methods \
-         it is shown better than {}, worse than {}, and not told apart from {}. Its largest excess drop is {} points on average, which {} the bound of 2 points; \
-         its verdicts are {pass} PASS, {undecided} UNDECIDED, {fail} FAIL.\n",
+         it is shown better than {}, worse than {}, and not told apart from {}.\n\nIts largest excess drop is {} points, which {}; over people it is {}, which {}. \
+         Its verdicts are {pass} PASS, {undecided} UNDECIDED, {fail} FAIL.\n",
         higher + missed.len(),
         rows.len(),
         words[0],
         words[1],
         words[2],
         percent(excess),
-        if kept { "keeps" } else { "breaks" },
+        excess.map_or("says nothing", |e| against_bound(e.mean, e.interval)),
+        range(people),
+        people.map_or("says nothing", |[lo, hi]| match (lo > BOUND, hi <= BOUND) {
+            (true, _) => "shows that it breaks the bound",
+            (_, true) => "shows that it keeps the bound",
+            _ => "cannot tell",
+        }),
     ));
     if !missed.is_empty() {
-        out.push_str(&format!("Missed against: {}.\n", missed.join(", ")));
+        out.push_str(&format!("\nMissed against: {}.\n", missed.join(", ")));
     }
     out + "\n"
+}
+
+/// A mean excess drop and its interval against the bound, in words.
+fn against_bound(mean: f64, interval: Option<[f64; 2]>) -> &'static str {
+    match (mean <= BOUND, interval) {
+        (true, Some([_, hi])) if hi <= BOUND => "keeps the bound of 2 points over seeds",
+        (false, Some([lo, _])) if lo > BOUND => "breaks the bound of 2 points over seeds",
+        (true, _) => "is under the bound of 2 points on average, though seeds do not settle it",
+        (false, _) => "is over the bound of 2 points on average, though seeds do not settle it",
+    }
 }
 
 #[cfg(test)]
@@ -260,7 +275,11 @@ mod tests {
         let text = default_against_all(&sample_study(), "motionsense");
         assert!(text.contains("higher on average than that of 2 of 2 published methods. Of all 2 methods"));
         assert!(text.contains("it is shown better than 2, worse than 0, and not told apart from 0"));
-        assert!(text.contains("which keeps the bound of 2 points") && !text.contains("Missed"));
+        assert!(text.contains("though seeds do not settle it; over people it is [") && !text.contains("Missed"));
+        let mut worse = sample_study();
+        worse.default = "magnitude".to_owned();
+        let text = default_against_all(&worse, "motionsense");
+        assert!(text.contains("Missed against: kd (-4.00 [-6.48, -1.52]: worse), fpgm (0.00 "), "{text}");
         assert!(default_against_all(&sample_study(), "mitbih").starts_with("The default has no run"));
     }
 

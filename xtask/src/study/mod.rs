@@ -14,6 +14,7 @@ mod runner;
 mod stats;
 mod summary;
 mod tables;
+mod tried;
 
 use crate::peers;
 use crate::sh::{Result, cmd, root, run};

@@ -7,6 +7,7 @@ use super::load::Study;
 use super::plots::{Figure, draw};
 use super::summary::{EXCESS, WORST};
 use super::tables::{differences, results};
+use super::tried::TRIED;
 use crate::sh::Result;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -68,6 +69,11 @@ split only, so the constraint sees those of the training split and the verdict t
 processor times of the whole run, evaluation and verdict included.
 ";
 
+const KEPT: &str = "\
+Runs are repeated only where the code of their method has changed: those of the published methods are in part of an
+earlier build of the same version.
+";
+
 /// Writes the page and its plots in the folder beside it.
 pub fn write(study: &Study, output: &Path) -> Result<()> {
     let stem = output.file_stem().map_or_else(|| "study".into(), |s| s.to_string_lossy().into_owned());
@@ -94,6 +100,7 @@ fn page(study: &Study, folder: &str) -> (String, Vec<(String, String)>) {
         study.default,
         study.programs.join("; ")
     ));
+    out.push_str(KEPT);
     if study.programs.len() > 1 {
         out.push_str("\nThe runs are of several versions or schedules, so they do not all compare.\n");
     }
@@ -105,6 +112,7 @@ fn page(study: &Study, folder: &str) -> (String, Vec<(String, String)>) {
     for case in &cases {
         out.push_str(&format!("### {}\n\n{}", case.name, claims::default_against_all(study, case.name)));
     }
+    out.push_str(&format!("## How the default was chosen\n\n{TRIED}"));
     let sections = [
         ("Does distillation mitigate?", SIMON, claims::pairs(study, &DISTILLATION)),
         ("Does the performance-weighted loss help?", MEYER, claims::pairs(study, &WEIGHTED)),
@@ -178,9 +186,14 @@ mod tests {
     #[test]
     fn the_page_has_every_section_and_its_plots() {
         let (text, plots) = page(&sample_study(), "study");
-        for head in
-            ["## The default against", "## Does one stage", "## How many groups?", "## motionsense", "## What failed"]
-        {
+        for head in [
+            "## The default against",
+            "## How the default was chosen",
+            "## Does one stage",
+            "## How many groups?",
+            "## motionsense",
+            "## What failed",
+        ] {
             assert!(text.contains(head), "{head}");
         }
         let names: Vec<&str> = plots.iter().map(|p| p.0.as_str()).collect();

@@ -5,7 +5,9 @@
 //! | [`weights`] | from weights alone |
 //! | [`gates`] | from gradients of a gate on each channel, row by row |
 //! | [`snnl`] | from activations alone |
+//! | [`blend`] | from two of the others |
 
+pub mod blend;
 pub mod gates;
 pub mod snnl;
 pub mod weights;
@@ -53,6 +55,8 @@ pub enum Scorer {
     BnScale,
     /// Squared gate gradient of batches.
     Taylor,
+    /// Squared gate gradient of batches over the layers, and with the norm of the filters in each.
+    Blend,
     /// Squared gate gradient of rows.
     Fisher,
     /// Gate gradient without the share that weight decay explains.
@@ -101,6 +105,10 @@ impl Scoring<'_> {
             Scorer::Fpgm => Ok(weights::fpgm(self.graph, self.coupling)),
             Scorer::BnScale => weights::bn_scale(self),
             Scorer::Taylor => Ok(gates::Gates::of_all(self, rng)?.pooled_taylor()),
+            Scorer::Blend => {
+                let taylor = gates::Gates::of_all(self, rng)?.pooled_taylor();
+                Ok(blend::blend(taylor, &magnitude(self.graph, self.coupling)))
+            }
             Scorer::Fisher => Ok(gates::Gates::of_all(self, rng)?.pooled_fisher()),
             Scorer::Undecayed => Ok(gates::Gates::of_all(self, rng)?.undecayed(self)),
             Scorer::WorstGroup => Ok(gates::Gates::of_groups(self, rng)?.by_group()),
