@@ -1,5 +1,5 @@
-//! Negative controls: common ways to monitor that alarm far too often where nothing is wrong. That they are seen to fail
-//! shows that the same counting would see a fault in the monitor.
+//! Negative controls: common ways to monitor that alarm far too often where nothing is wrong. That they are seen to
+//! fail shows that the same counting would see a fault in the monitor.
 
 use evenkeel_runtime::Error;
 use evenkeel_runtime::monitor::{Core, Gap, Source, plan};

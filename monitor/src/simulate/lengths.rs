@@ -61,8 +61,8 @@ impl Length {
     }
 }
 
-/// Measures one detector that promises `arl` events. All groups of floors are on their floors. Of the groups of gaps half
-/// are as far behind as is tolerated; as everybody is compared with all others, those are behind the rest by more.
+/// Measures one detector that promises `arl` events. All groups of floors are on their floors. Of the groups of gaps
+/// half are as far behind as is tolerated; as everybody is compared with all others, those are behind the rest by more.
 pub fn length(detector: Detector, arl: f64, runs: u64) -> Result<Length, Error> {
     let cell = format!("{detector:?} {arl}");
     let tolerance = plan::tolerance(TOLERANCE).ok_or(Error::Monitor("the tolerance is too large"))?;

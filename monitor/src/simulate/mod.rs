@@ -1,4 +1,4 @@
-//! The monitor's promises, tried: false alarms where nothing is wrong, run lengths, delays, and mistakes that must show.
+//! The monitor's promises, tried: false alarms where nothing is wrong, run lengths, delays, mistakes that must show.
 //!
 //! Everything goes through the monitor that runs on devices ([`evenkeel_runtime::monitor::Monitor`]), in its integers;
 //! what is random is the world around it. Each run has a seed of its own, so the figures are the same each time.
