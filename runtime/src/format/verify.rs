@@ -119,18 +119,16 @@ fn field(bytes: &[u8]) -> Result<Option<Field<'_>>, Error> {
     if bytes.is_empty() {
         return Ok(None);
     }
+    let parts = || {
+        let [head] = records::<FieldHead>(bytes, 0, 1)? else { return None };
+        let start = size_of::<FieldHead>();
+        let groups = records::<FieldGroup>(bytes, start as u32, head.groups)?;
+        let confusion = try_cast_slice::<u8, u16>(bytes.get(start + size_of_val(groups)..)?).ok()?;
+        let cells = head.classes.checked_mul(head.classes)?.checked_mul(head.groups)?;
+        (confusion.len() == cells as usize).then_some(Field { head, groups, confusion })
+    };
     let wrong = Error::Section { kind: section::FIELD, fault: "not of the length that its head states" };
-    let Some([head]) = records::<FieldHead>(bytes, 0, 1) else { return Err(wrong) };
-    let start = size_of::<FieldHead>();
-    let groups = records::<FieldGroup>(bytes, start as u32, head.groups).ok_or(wrong)?;
-    let confusion = bytes.get(start + size_of_val(groups)..).ok_or(wrong)?;
-    let confusion = try_cast_slice::<u8, u16>(confusion).map_err(|_| wrong)?;
-    // At most 65535 classes, so that no product overflows a u64.
-    let cells = (head.classes as u64).min(1 << 16).pow(2) * groups.len() as u64;
-    if confusion.len() as u64 != cells {
-        return Err(wrong);
-    }
-    Ok(Some(Field { head, groups, confusion }))
+    parts().map(Some).ok_or(wrong)
 }
 
 fn tensor_record(t: &TensorRecord, header: &Header, ops: usize, dtype: Dtype) -> Result<(), &'static str> {

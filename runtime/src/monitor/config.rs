@@ -127,8 +127,8 @@ pub fn check_field(field: &Field, groups: usize) -> Result<(), &'static str> {
         if group.tolerance != u32::MAX && !(1..TOLERANCE_LIMIT).contains(&group.tolerance) {
             return Err("a tolerance must be over 0 and below a third");
         }
-        let shares = [group.agreement, group.confidence[0], group.confidence[1]];
-        if shares.iter().any(|&share| share > ONE_Q26) || group.confidence[0] > group.confidence[1] {
+        let [low, high] = group.confidence;
+        if group.agreement > ONE_Q26 || high > ONE_Q26 || low > high {
             return Err("a share must be between 0 and 1, and a lower bound below its upper one");
         }
     }
