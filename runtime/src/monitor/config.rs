@@ -110,26 +110,23 @@ pub fn check(head: &MonitorHead, floors: &[FloorRecord]) -> Result<(), &'static 
 /// # Errors
 /// The fault, in words.
 pub fn check_field(field: &Field, groups: usize) -> Result<(), &'static str> {
+    // Firmware carries these words: few and short ones.
     let head = field.head;
     if field.groups.len() != groups {
-        return Err("not one record per group of the monitor");
+        return Err("not one record per group");
     }
-    if !(1..=16).contains(&head.gap_q) || head.gap_threshold == 0 {
-        return Err("the gap detector needs 1..=16 fractional bits and a threshold over 0");
-    }
-    if head.edges[0] != 0 || !head.edges.is_sorted() {
-        return Err("edges of bins must ascend from 0");
-    }
-    if head.reserved != 0 {
-        return Err("a reserved field is not 0");
+    let bins = head.edges[0] == 0 && head.edges.is_sorted();
+    if !(1..=16).contains(&head.gap_q) || head.gap_threshold == 0 || !bins || head.reserved != 0 {
+        return Err("gap bits, threshold or bins out of range");
     }
     for group in field.groups {
-        if group.tolerance != u32::MAX && !(1..TOLERANCE_LIMIT).contains(&group.tolerance) {
-            return Err("a tolerance must be over 0 and below a third");
-        }
         let [low, high] = group.confidence;
+        let off = group.tolerance == u32::MAX;
+        if !off && !(1..TOLERANCE_LIMIT).contains(&group.tolerance) {
+            return Err("a tolerance must be over 0 and below 1/3");
+        }
         if group.agreement > ONE_Q26 || high > ONE_Q26 || low > high {
-            return Err("a share must be between 0 and 1, and a lower bound below its upper one");
+            return Err("shares out of range");
         }
     }
     Ok(())
