@@ -45,7 +45,7 @@ fn run<K: Kernels>(model: &Model, arena: &mut [u8], batch: &Batch, bytes: &mut [
     if batch.head.input_len as usize != input_len {
         fail("the inputs are not of the model's length");
     }
-    let config = Config::of(model);
+    let config = Config::of(model).unwrap_or_else(|e| fail(e));
     let groups = config.map_or(0, |config| config.groups());
     let words = if groups == 0 { 0 } else { words::<Full>(groups, SLOTS) };
     let results = memory::results(bytes, batch.truth.len(), model.ops().len(), words, output_len);

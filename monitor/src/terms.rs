@@ -51,9 +51,11 @@ pub struct Terms {
 
 impl Terms {
     /// The terms in a file; none where it was made without a contract.
-    pub fn of(model: &Model) -> Option<Self> {
-        let config = Config::of(model)?;
-        let (head, floors) = model.monitor()?;
+    ///
+    /// # Errors
+    /// Those of [`Config::of`].
+    pub fn of(model: &Model) -> Result<Option<Self>, evenkeel_runtime::Error> {
+        let (Some(config), Some((head, floors))) = (Config::of(model)?, model.monitor()) else { return Ok(None) };
         let field = model.field();
         let certificate = model.certificate().map_or(&[][..], |(_, groups)| groups);
         let group = |(i, floor): (usize, &FloorRecord)| {
@@ -62,13 +64,13 @@ impl Terms {
             let field = field.as_ref().and_then(|f| f.groups.get(i)).copied();
             Group { name, floor: *floor, field, certified }
         };
-        Some(Terms {
+        Ok(Some(Terms {
             head: *head,
             field: field.as_ref().map(|f| *f.head),
             groups: floors.iter().enumerate().map(group).collect(),
             model: config.model,
             config: config.hash,
-        })
+        }))
     }
 
     /// Terms that are not from a file.

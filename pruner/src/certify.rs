@@ -242,7 +242,7 @@ mod tests {
         let (_, floors) = model.monitor().unwrap();
         assert_eq!(floors.iter().map(|f| model.name(f.name)).collect::<Vec<_>>(), ["sex=f", "sex=m"]);
         let mut state = [0; words::<Gap>(2, 0)];
-        let mut monitor = Monitor::<Gap>::new(Config::of(&model).unwrap(), &mut state, 0).unwrap();
+        let mut monitor = Monitor::<Gap>::new(Config::of(&model).unwrap().unwrap(), &mut state, 0).unwrap();
         let mut count = |group, correct| monitor.count(Some(group), correct, Source::Reference).unwrap();
         let alarm = (0..1000).map(|_| count(1, false)).find(|r| r.any()).unwrap();
         assert_eq!((alarm.floor, alarm.gap), (2, 0), "nobody is there to compare with");

@@ -167,7 +167,6 @@ fn faults_are_named_where_they_are() {
     assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").1[0].tolerance = 0)), section::FIELD);
     assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").1[0].tolerance = 1 << 25)), section::FIELD);
     assert_eq!(kind(fault(|s| s.field.as_mut().expect("there").1.clear())), section::FIELD);
-    assert_eq!(kind(fault(|s| s.monitor = None)), section::FIELD);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn monitor_on(board: Board) {
     bytemuck::cast_slice_mut(&mut file)[..sample.file.len()].copy_from_slice(&sample.file);
     let model = Model::from_bytes(&bytemuck::cast_slice(&file)[..sample.file.len()]).expect("a model");
     let mut state = vec![0; words::<Full>(groups.len(), image::SLOTS)];
-    let config = Config::of(&model).expect("a monitor");
+    let config = Config::of(&model).expect("sound").expect("a monitor");
     let mut monitor = Monitor::<Full>::new(config, &mut state, image::SLOTS).expect("the same plan");
     let mut alarms = 0;
     for (i, output) in outputs.chunks(CLASSES).enumerate() {

@@ -61,7 +61,8 @@ fn after_a_long_stream_the_devices_state_is_the_hosts_and_an_event_costs_no_more
     cast_slice_mut(&mut aligned)[..file.len()].copy_from_slice(&file);
     let model = Model::from_bytes(&cast_slice(&aligned)[..file.len()]).expect("a model");
     let mut state = vec![0; words::<Full>(GROUPS, SLOTS)];
-    let mut monitor = Monitor::<Full>::new(Config::of(&model).expect("a monitor"), &mut state, SLOTS).expect("zeros");
+    let mut monitor =
+        Monitor::<Full>::new(Config::of(&model).expect("sound").expect("a monitor"), &mut state, SLOTS).expect("zeros");
     let mut stream = Stream::new(EVENTS);
     let (mut steps, mut alarms, mut kinds) = (0, 0, [0; 2]);
     while labelled(&monitor) < EVENTS {

@@ -28,7 +28,7 @@ pub fn run(s: &Service) -> Result<(), String> {
     let mut arena = vec![0u64; model.arena_len().div_ceil(8)];
     let mut session = Session::new(&model, bytemuck::cast_slice_mut(&mut arena)).map_err(|e| at(&e))?;
     let tested = self_test::run(&model, &mut session).map_err(|e| at(&e))?;
-    let config = Config::of(&model).ok_or_else(|| {
+    let config = Config::of(&model).map_err(|e| at(&e))?.ok_or_else(|| {
         at(&"the file configures no monitor; make it with `evenkeel prune` under a contract on accuracy")
     })?;
     let teacher = s.teacher.as_ref().map(|path| Teacher::open(path, &model)).transpose()?;

@@ -47,7 +47,7 @@ fn main() -> ! {
     let memory = unsafe { core::slice::from_raw_parts_mut(MPS2_AN386_MEMORY as *mut u8, MEMORY_LEN) };
     let (batch, bytes) = memory::split(memory).unwrap_or_else(|fault| fail(fault));
     let model = Model::from_bytes(batch.model).unwrap_or_else(|e| fail(e));
-    let Some(config) = Config::of(&model) else { fail("the model has no monitor") };
+    let Ok(Some(config)) = Config::of(&model) else { fail("the model has no monitor") };
     let words = words::<Full>(config.groups(), SLOTS);
     let output_len = model.output().elements();
     let results = memory::results(bytes, 0, model.ops().len(), words, output_len).unwrap_or_else(|fault| fail(fault));

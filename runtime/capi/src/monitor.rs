@@ -153,7 +153,7 @@ pub unsafe extern "C" fn ek_monitor_init(
     // SAFETY: the caller's promise.
     let init = || unsafe {
         Marked::<Parts>::clear(monitor)?;
-        let config = Config::of(&model_of(model)?).ok_or(Status::NoMonitor)?;
+        let config = Config::of(&model_of(model)?)?.ok_or(Status::NoMonitor)?;
         if slots > u16::MAX as usize || count != words::<Full>(config.groups(), slots) {
             return Err(Status::MonitorState);
         }

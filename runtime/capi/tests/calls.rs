@@ -92,7 +92,7 @@ fn the_monitor_counts_as_the_runtimes() {
     let file = Buffer::new(&spec().to_bytes());
     let model = verified(&file);
     let direct = Model::from_bytes(file.bytes()).expect("a model");
-    let config = Config::of(&direct).expect("a monitor");
+    let config = Config::of(&direct).expect("sound").expect("a monitor");
     let mut own = vec![0; words::<Full>(1, SLOTS)];
     let mut expected = Monitor::<Full>::new(config, &mut own, SLOTS).expect("a monitor");
     let mut state = vec![0; EK_MONITOR_COMMON_WORDS + EK_MONITOR_GROUP_WORDS + SLOTS];

@@ -80,11 +80,6 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
             return Err(wrong("a name outside of the names section"));
         }
     }
-    if let Some(field) = &model.field {
-        let wrong = |fault| Error::Section { kind: section::FIELD, fault };
-        let groups = model.monitor.map_or(0, |(_, floors)| floors.len());
-        monitor::check_field(field, groups).map_err(wrong)?;
-    }
     input_channels(&model)?;
     Ok(model)
 }

@@ -4,7 +4,7 @@ use bytemuck::bytes_of;
 
 use super::gap::TOLERANCE_LIMIT;
 use super::{MAX_GROUPS, ONE_Q26};
-use crate::format::{BINS, Field, FloorRecord, MonitorHead, crc32};
+use crate::format::{BINS, Field, FloorRecord, MonitorHead, crc32, section};
 use crate::{Error, Model};
 
 /// Edges of bins where a file states none: sixteen steps each.
@@ -25,9 +25,17 @@ pub struct Config<'m> {
 
 impl<'m> Config<'m> {
     /// The configuration that a file carries; none where it was made without a contract.
-    pub fn of(model: &Model<'m>) -> Option<Self> {
-        let (head, floors) = model.monitor()?;
+    ///
+    /// # Errors
+    /// When what the file states about the field is not sound, see [`check_field`]. (That is checked here and not with
+    /// the file, as firmware without a monitor need not carry the check.)
+    pub fn of(model: &Model<'m>) -> Result<Option<Self>, Error> {
+        let Some((head, floors)) = model.monitor() else { return Ok(None) };
         let field = model.field();
+        if let Some(field) = &field {
+            let wrong = |fault| Error::Section { kind: section::FIELD, fault };
+            check_field(field, floors.len()).map_err(wrong)?;
+        }
         let mut hash = crc32(bytes_of(head));
         let mut add = |bytes: &[u8]| {
             let parts = [hash, crc32(bytes)];
@@ -42,7 +50,7 @@ impl<'m> Config<'m> {
             add(bytes_of(field.head));
             field.groups.iter().for_each(|group| add(bytes_of(group)));
         }
-        Some(Config { head, floors, field, model: model.crc(), hash })
+        Ok(Some(Config { head, floors, field, model: model.crc(), hash }))
     }
 
     /// A configuration that is not from a file.

@@ -18,7 +18,7 @@
 //!
 //! /// Somebody of group `group` was measured; later `truth` is known.
 //! fn event(model: &Model, session: &Session, state: &mut [u32], group: usize, truth: u16) -> Result<bool, Error> {
-//!     let Some(config) = Config::of(model) else { return Ok(false) };
+//!     let Some(config) = Config::of(model)? else { return Ok(false) };
 //!     let mut monitor = Monitor::<Full>::new(config, state, 64)?;
 //!     let ticket = monitor.predict(Some(group), session)?;
 //!     let raised = monitor.label(ticket, truth, Source::Reference)?;

@@ -13,7 +13,7 @@ use evenkeel_runtime::format::{
 use evenkeel_runtime::kernels::{Kernels, Native, Portable};
 use evenkeel_runtime::{
     Error, Model, Session,
-    monitor::{ONE_Q26, plan},
+    monitor::{Config, ONE_Q26, plan},
 };
 
 /// Bytes at a multiple of 4, however long they are.
@@ -51,6 +51,7 @@ pub fn load_and_run(file: &[u8]) -> Result<Vec<i8>, Error> {
     }
     let _ =
         (model.contract(), model.certificate(), model.monitor(), model.field(), model.macs(0), model.macs(usize::MAX));
+    Config::of(&model)?;
     let output = run::<Portable>(&model)?;
     if Native::PACKINGS.contains(&model.packing()) {
         assert!(

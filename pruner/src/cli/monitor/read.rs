@@ -98,7 +98,7 @@ fn folder(path: &Path) -> Result<Vec<PathBuf>> {
 pub fn terms(path: &Path) -> Result<Terms> {
     let file = MappedFile::open(path).at(path)?;
     let model = chain::open(file.bytes(), path)?;
-    Terms::of(&model).ok_or_else(|| {
+    Terms::of(&model).at(path)?.ok_or_else(|| {
         Error::new("the file configures no monitor")
             .at(path)
             .help("make it with `evenkeel prune` under a contract on accuracy")

@@ -168,7 +168,7 @@ impl Simulate {
 
     /// Runs one stream on this host; the page is of the first one.
     fn stream(&self, model: &Model, events: &[Event], answers: &Answers, seed: u64, first: bool) -> Result<Done> {
-        let config = Config::of(model).ok_or_else(|| Error::new("the file configures no monitor"))?;
+        let config = Config::of(model).at(&self.model)?.ok_or_else(|| Error::new("the file configures no monitor"))?;
         let identity = Identity { device: seed, model: config.model, config: config.hash };
         let mut saver = match (&self.snapshots, &self.key) {
             (Some(folder), Some(key)) => Some(Saver::new(folder, &fleet_key(key)?, identity)?),
