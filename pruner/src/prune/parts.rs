@@ -6,7 +6,7 @@ use super::terms::hints::Hint;
 use serde::Serialize;
 
 /// The method that is used where none is named.
-pub const DEFAULT: &str = "blend+ceag+average";
+pub const DEFAULT: &str = "taylor+ceag+average";
 
 /// What a part of a method does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

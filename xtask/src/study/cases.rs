@@ -114,7 +114,7 @@ pub const METHODS: [&str; 23] = [
 
 /// Methods and sums of our own: candidates for the default.
 pub const CANDIDATES: [&str; 8] = [
-    "taylor+ceag+average",
+    "blend+ceag+average",
     "worst-group",
     "taylor+kd",
     "taylor+kd+ceag",

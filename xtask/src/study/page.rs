@@ -66,7 +66,8 @@ of a case share its groups and their rows, so many runs that agree are not many 
 const COUNTS: &str = "\
 The constraint with two, seven and twenty-four groups. The 24 subjects are split by person: a person has rows in one
 split only, so the constraint sees those of the training split and the verdict those of the test split. Times are
-processor times of the whole run, evaluation and verdict included.
+processor times of the whole run, evaluation and verdict included, on a machine that did other work as well. Where a case
+has no run of its own here, the same run of a data set above stands for it.
 ";
 
 const KEPT: &str = "\
