@@ -31,7 +31,7 @@ pub struct Model<'a> {
     pub(super) contract: &'a str,
     pub(super) certificate: Option<(&'a CertificateHead, &'a [CertificateGroup])>,
     pub(super) monitor: Option<(&'a MonitorHead, &'a [FloorRecord])>,
-    pub(super) field: Option<Field<'a>>,
+    pub(crate) field: &'a [u8],
     pub(super) input_channels: &'a [InputChannel],
 }
 
@@ -132,9 +132,16 @@ impl<'a> Model<'a> {
         self.monitor
     }
 
-    /// What the monitor compares the field with.
+    /// What the monitor compares the field with; none where the file states nothing, or not in the form of a
+    /// [`FieldHead`] and what it counts. Its numbers are checked where a monitor is configured
+    /// ([`crate::monitor::Config::of`]), so that firmware without one need not carry the check.
     pub fn field(&self) -> Option<Field<'a>> {
-        self.field
+        let [head] = records::<FieldHead>(self.field, 0, 1)? else { return None };
+        let start = size_of::<FieldHead>();
+        let groups = records::<FieldGroup>(self.field, start as u32, head.groups)?;
+        let confusion = try_cast_slice::<u8, u16>(self.field.get(start + size_of_val(groups)..)?).ok()?;
+        let cells = head.classes.checked_mul(head.classes)?.checked_mul(head.groups)?;
+        (confusion.len() == cells as usize).then_some(Field { head, groups, confusion })
     }
 
     /// How raw values become real ones: none (they are), one for all channels, or one per channel.

@@ -92,7 +92,7 @@ impl From<&Model<'_>> for FileSpec {
             contract: String::from(model.contract),
             certificate: model.certificate.map(|(head, groups)| (*head, groups.to_vec())),
             monitor: model.monitor.map(|(head, floors)| (*head, floors.to_vec())),
-            field: model.field.map(|f| (*f.head, f.groups.to_vec(), f.confusion.to_vec())),
+            field: model.field().map(|f| (*f.head, f.groups.to_vec(), f.confusion.to_vec())),
             input_channels: model.input_channels.to_vec(),
         }
     }

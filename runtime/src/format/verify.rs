@@ -10,8 +10,8 @@ use bytemuck::{Pod, try_cast_slice};
 use super::read::{Model, records};
 use super::verify_head::{header, sections, table};
 use super::{
-    CertificateHead, Dtype, Field, FieldGroup, FieldHead, Header, InputChannel, MAX_RECORDS, MonitorHead, NameRef,
-    OpRecord, Packing, Signature, TENSOR_ALIGN, TensorRecord, section, verdict, verify_memory, verify_ops,
+    CertificateHead, Dtype, Header, InputChannel, MAX_RECORDS, MonitorHead, NameRef, OpRecord, Packing, Signature,
+    TENSOR_ALIGN, TensorRecord, section, verdict, verify_memory, verify_ops,
 };
 use crate::kernels::{Kernels, Native};
 use crate::{Error, monitor};
@@ -59,7 +59,7 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, Error> {
         contract: text(section::CONTRACT)?,
         certificate: with_head(section::CERTIFICATE, of(section::CERTIFICATE), |h: &CertificateHead| h.groups)?,
         monitor: with_head(section::MONITOR, of(section::MONITOR), |h: &MonitorHead| h.groups)?,
-        field: field(of(section::FIELD))?,
+        field: of(section::FIELD),
         input_channels: array::<InputChannel>(section::INPUT, of(section::INPUT))?,
     };
     if header.input == header.output {
@@ -107,23 +107,6 @@ fn with_head<H: Pod, T: Pod>(kind: u16, bytes: &[u8], count: impl Fn(&H) -> u32)
         return Err(wrong);
     }
     Ok(Some((head, items)))
-}
-
-/// The section of the field; `None` when it is empty.
-fn field(bytes: &[u8]) -> Result<Option<Field<'_>>, Error> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let parts = || {
-        let [head] = records::<FieldHead>(bytes, 0, 1)? else { return None };
-        let start = size_of::<FieldHead>();
-        let groups = records::<FieldGroup>(bytes, start as u32, head.groups)?;
-        let confusion = try_cast_slice::<u8, u16>(bytes.get(start + size_of_val(groups)..)?).ok()?;
-        let cells = head.classes.checked_mul(head.classes)?.checked_mul(head.groups)?;
-        (confusion.len() == cells as usize).then_some(Field { head, groups, confusion })
-    };
-    let wrong = Error::Section { kind: section::FIELD, fault: "not of the length that its head states" };
-    parts().map(Some).ok_or(wrong)
 }
 
 fn tensor_record(t: &TensorRecord, header: &Header, ops: usize, dtype: Dtype) -> Result<(), &'static str> {

@@ -32,9 +32,11 @@ impl<'m> Config<'m> {
     pub fn of(model: &Model<'m>) -> Result<Option<Self>, Error> {
         let Some((head, floors)) = model.monitor() else { return Ok(None) };
         let field = model.field();
-        if let Some(field) = &field {
-            let wrong = |fault| Error::Section { kind: section::FIELD, fault };
-            check_field(field, floors.len()).map_err(wrong)?;
+        let wrong = |fault| Error::Section { kind: section::FIELD, fault };
+        match &field {
+            Some(field) => check_field(field, floors.len()).map_err(wrong)?,
+            None if model.field.is_empty() => {}
+            None => return Err(wrong("not of the length that its head states")),
         }
         let mut hash = crc32(bytes_of(head));
         let mut add = |bytes: &[u8]| {
