@@ -71,8 +71,8 @@ has no run of its own here, the same run of a data set above stands for it.
 ";
 
 const KEPT: &str = "\
-Runs are repeated only where the code of their method has changed: those of the published methods are in part of an
-earlier build of the same version.
+Runs are repeated only where the code of their method has changed: many are of an earlier build of the same version, those
+of the default among them.
 ";
 
 /// Writes the page and its plots in the folder beside it.
