@@ -1,6 +1,6 @@
 //! From the bytes of messages to snapshots: by the key, or unproved and said to be so.
 
-use evenkeel_runtime::snapshot::{Checker, FleetKey, Kind, MessageError, Sealed, Snapshot as Message};
+use evenkeel_runtime::snapshot::{Checker, FleetKey, Kind, MessageError, Sealed, Snapshot as Message, VerifyingKey};
 
 use crate::snapshot::{Header, Snapshot, SnapshotError};
 
@@ -30,6 +30,17 @@ pub struct Received {
     pub snapshot: Snapshot,
     /// Whether a key proved it.
     pub verified: bool,
+}
+
+/// What proves messages.
+#[derive(Clone)]
+pub enum Keys {
+    /// Nothing: what is read is said to be unproved.
+    Unchecked,
+    /// The key of a fleet, which each device's key follows from.
+    Fleet(FleetKey),
+    /// The public keys of devices that sign; one of them must have signed.
+    Public(Vec<VerifyingKey>),
 }
 
 /// Takes every proof of one kind for good.
@@ -67,31 +78,35 @@ fn stated(bytes: &[u8]) -> Option<usize> {
     (u32::from_le_bytes([l0, l1, l2, l3]) as usize).checked_add(HEAD + CRC + proof)
 }
 
-/// Reads one message; with the key of the fleet it must be proved by it.
+/// Reads one message, which must be proved by the keys if there are any.
 ///
 /// # Errors
 /// By name, see [`ReadError`].
-pub fn open(bytes: &[u8], key: Option<&FleetKey>) -> Result<Received, ReadError> {
+pub fn open(bytes: &[u8], keys: &Keys) -> Result<Received, ReadError> {
     let sealed = Sealed::parse(bytes).map_err(ReadError::Message)?;
-    let message = match key {
-        Some(key) => Message::open(&sealed, &key.device(sealed.device())),
-        None => Message::open(&sealed, &Unchecked(bytes.get(3).copied().unwrap_or(0))),
+    let message = match keys {
+        Keys::Fleet(key) => Message::open(&sealed, &key.device(sealed.device())),
+        Keys::Public(keys) => {
+            let opened = keys.iter().map(|key| Message::open(&sealed, key));
+            opened.reduce(Result::or).unwrap_or(Err(MessageError::Forged))
+        }
+        Keys::Unchecked => Message::open(&sealed, &Unchecked(bytes.get(3).copied().unwrap_or(0))),
     };
     let message = message.map_err(ReadError::Message)?;
     let snapshot = Snapshot::parse(Header::of(&message), message.payload).map_err(ReadError::Content)?;
     if (snapshot.common.model, snapshot.common.config) != (message.identity.model, message.identity.config) {
         return Err(ReadError::Identity);
     }
-    Ok(Received { snapshot, verified: key.is_some() })
+    Ok(Received { snapshot, verified: !matches!(keys, Keys::Unchecked) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::collect::tests::{Stream, device};
-    use evenkeel_runtime::snapshot::{FileStore, Identity, Store, seal};
+    use evenkeel_runtime::snapshot::{FileStore, Identity, Prover, SigningKey, Store, seal};
 
-    fn sealed(key: &FleetKey, snapshot: &Snapshot, model: u32) -> Vec<u8> {
+    fn sealed(key: &impl Prover, snapshot: &Snapshot, model: u32) -> Vec<u8> {
         let folder = tempfile::tempdir().expect("a folder");
         let mut store = FileStore::open(&folder.path().join("state"), 7).expect("it opens");
         let durable = store.save(b"state").expect("kept");
@@ -102,29 +117,38 @@ mod tests {
             place.get_mut(..payload.len())?.copy_from_slice(&payload);
             Some(payload.len())
         };
-        seal(&identity, &durable, &key.device(9), &mut out, put).expect("it fits").to_vec()
+        seal(&identity, &durable, key, &mut out, put).expect("it fits").to_vec()
     }
 
     #[test]
     fn messages_are_refused_by_name() {
-        let (key, other) = (FleetKey::new([1; 32]), FleetKey::new([2; 32]));
+        let (fleet, other) = (FleetKey::new([1; 32]), Keys::Fleet(FleetKey::new([2; 32])));
+        let (own, key) = (fleet.device(9), Keys::Fleet(fleet));
         let snapshot = device(3, 200, Stream::default()).pop().expect("one");
-        let message = sealed(&key, &snapshot, snapshot.common.model);
-        let read = open(&message, Some(&key)).expect("its key");
+        let message = sealed(&own, &snapshot, snapshot.common.model);
+        let read = open(&message, &key).expect("its key");
         assert_eq!((read.verified, &read.snapshot.cells), (true, &snapshot.cells));
         assert_eq!((read.snapshot.header.device, read.snapshot.header.incarnation), (9, 7));
-        assert!(!open(&message, None).expect("no key").verified);
-        assert_eq!(open(&message, Some(&other)), Err(ReadError::Message(MessageError::Forged)));
+        assert!(!open(&message, &Keys::Unchecked).expect("no key").verified);
+        assert_eq!(open(&message, &other), Err(ReadError::Message(MessageError::Forged)));
         for len in 0..message.len() {
-            assert!(open(&message[..len], Some(&key)).is_err());
+            assert!(open(&message[..len], &key).is_err());
         }
         for bit in 0..message.len() * 8 {
             let mut flipped = message.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(open(&flipped, Some(&key)).is_err(), "bit {bit}");
+            assert!(open(&flipped, &key).is_err(), "bit {bit}");
         }
-        let foreign = sealed(&key, &snapshot, snapshot.common.model ^ 1);
-        assert_eq!(open(&foreign, Some(&key)), Err(ReadError::Identity));
+        let foreign = sealed(&own, &snapshot, snapshot.common.model ^ 1);
+        assert_eq!(open(&foreign, &key), Err(ReadError::Identity));
+
+        // A device that signs, read by whoever has its public key.
+        let (signer, stranger) = (SigningKey::new([5; 32]), SigningKey::new([6; 32]));
+        let signed = sealed(&signer, &snapshot, snapshot.common.model);
+        let public = |keys: &[&SigningKey]| Keys::Public(keys.iter().map(|k| k.public()).collect());
+        assert!(open(&signed, &public(&[&stranger, &signer])).expect("its key").verified);
+        assert_eq!(open(&signed, &public(&[&stranger])), Err(ReadError::Message(MessageError::Forged)));
+        assert!(open(&signed, &key).is_err() && open(&message, &public(&[&signer])).is_err());
 
         let two = [&message[..], &message[..]].concat();
         assert_eq!(split(&two), [&message[..], &message[..]]);

@@ -51,6 +51,10 @@ fn snapshots_that_somebody_made_or_changed_are_refused_by_name() {
     names.retain(|p| p.extension().is_some_and(|e| e == "eks"));
     names.sort();
     let bytes = std::fs::read(&names[3]).expect("a snapshot");
+    desk.run("monitor enrol --key fleet.key --device 7 -o device.key");
+    assert_eq!(String::from_utf8(desk.read("device.key")).expect("digits").trim().len(), 128);
+    desk.refused("monitor enrol --key fleet.key --device 8 -o device.key", &["device.key", "never overwritten"]);
+
     let decode = "monitor decode bad.eks --model small.keel --key fleet.key";
     // Each file has its answer, so a refusal stands among them, and the end says that there was one.
     let refused = |word: &str| {

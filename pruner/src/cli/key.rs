@@ -1,4 +1,4 @@
-//! Key files of signatures: 32 bytes as 64 hexadecimal digits in a line of text.
+//! Key files: bytes as hexadecimal digits in a line of text, 64 of them for keys of signatures and of fleets.
 
 use evenkeel::error::{Context, Error, Result};
 use std::fs::OpenOptions;
@@ -14,7 +14,7 @@ pub fn read(path: &Path) -> Result<[u8; 32]> {
 }
 
 /// Writes a key to a file that does not exist yet; a secret one is for the user alone.
-pub fn write_new(path: &Path, key: &[u8; 32], secret: bool) -> Result<()> {
+pub fn write_new(path: &Path, key: &[u8], secret: bool) -> Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -29,7 +29,7 @@ pub fn write_new(path: &Path, key: &[u8; 32], secret: bool) -> Result<()> {
 }
 
 /// A key as text.
-pub fn hex(key: &[u8; 32]) -> String {
+pub fn hex(key: &[u8]) -> String {
     key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

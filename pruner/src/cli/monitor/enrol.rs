@@ -1,9 +1,9 @@
 //! `evenkeel monitor enrol`: the keys that a device is given.
 
+use super::super::key;
 use super::save::fleet_key;
 use clap::Args;
 use evenkeel::error::Result;
-use evenkeel::files;
 use std::path::PathBuf;
 
 /// Derives a device's keys from the fleet's key.
@@ -26,9 +26,7 @@ pub struct Enrol {
 impl Enrol {
     pub fn run(&self) -> Result<()> {
         let keys = fleet_key(&self.key)?.device(self.device);
-        files::keep(&[&self.key], &self.output)?;
-        let digits: String = keys.bytes().iter().map(|b| format!("{b:02x}")).collect();
-        files::write(&self.output, format!("{digits}\n").as_bytes())?;
+        key::write_new(&self.output, &keys.bytes(), true)?;
         say!("{}: the keys of device {}; who has them can speak for it", self.output.display(), self.device);
         Ok(())
     }

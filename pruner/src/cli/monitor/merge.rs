@@ -88,7 +88,7 @@ impl Merge {
             let [reference, user, outcome, complaint] = t.sources;
             json!({"reference": reference, "user": user, "outcome": outcome, "complaint": complaint, "crowded": t.crowded, "unknown_group": t.unknown})
         });
-        json!({"verified": self.inputs.key.is_some(), "devices": fleet.devices, "snapshots": fleet.snapshots,
+        json!({"verified": self.inputs.verifies(), "devices": fleet.devices, "snapshots": fleet.snapshots,
                "other_configurations": fleet.others, "alpha": self.alpha,
                "groups": fleet.rows.iter().enumerate().map(row).collect::<Vec<_>>(),
                "other_groups": fleet.rest.as_ref().map(|r| row((usize::MAX, r))), "withheld": fleet.withheld,

@@ -1,13 +1,15 @@
 //! Snapshots from files: `.eks`, one message or several in a row, or folders of them.
 
+use super::super::key;
 use super::save::fleet_key;
 use clap::Args;
 use evenkeel::chain;
 use evenkeel::error::{Context, Error, Result};
-use evenkeel_monitor::message::{self, ReadError, Received};
+use evenkeel_monitor::message::{self, Keys, ReadError, Received};
 use evenkeel_monitor::snapshot::Snapshot;
 use evenkeel_monitor::terms::Terms;
 use evenkeel_runtime::cast::MappedFile;
+use evenkeel_runtime::snapshot::VerifyingKey;
 use std::path::{Path, PathBuf};
 
 /// Extension of files with snapshots.
@@ -19,9 +21,12 @@ pub struct Inputs {
     /// Files with snapshots (.eks), or folders of them
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// File with the fleet's key, 64 hexadecimal digits; without it nothing is verified
+    /// File with the fleet's key, 64 hexadecimal digits; without a key nothing is verified
     #[arg(long)]
     pub key: Option<PathBuf>,
+    /// Instead, files with the public keys of devices that sign (`evenkeel keygen`)
+    #[arg(long, conflicts_with = "key")]
+    pub public_key: Vec<PathBuf>,
 }
 
 /// One message of a file.
@@ -33,9 +38,25 @@ pub struct Message {
 }
 
 impl Inputs {
+    /// Whether there is anything to verify with.
+    pub fn verifies(&self) -> bool {
+        self.key.is_some() || !self.public_key.is_empty()
+    }
+
+    fn keys(&self) -> Result<Keys> {
+        Ok(match &self.key {
+            Some(path) => Keys::Fleet(fleet_key(path)?),
+            None if self.public_key.is_empty() => Keys::Unchecked,
+            None => {
+                let keys = self.public_key.iter().map(|path| key::read(path).map(VerifyingKey::new));
+                Keys::Public(keys.collect::<Result<_>>()?)
+            }
+        })
+    }
+
     /// Every message of every file, in the order of the names.
     pub fn read(&self) -> Result<Vec<Message>> {
-        let key = self.key.as_deref().map(fleet_key).transpose()?;
+        let keys = self.keys()?;
         let mut paths = Vec::new();
         for path in &self.files {
             let found = if path.is_dir() { folder(path)? } else { vec![path.clone()] };
@@ -51,16 +72,14 @@ impl Inputs {
             if pieces.is_empty() {
                 return Err(Error::new("the file is empty").at(&path));
             }
-            messages.extend(
-                pieces.into_iter().map(|p| Message { path: path.clone(), read: message::open(p, key.as_ref()) }),
-            );
+            messages.extend(pieces.into_iter().map(|p| Message { path: path.clone(), read: message::open(p, &keys) }));
         }
         Ok(messages)
     }
 
     /// The snapshots that can be read. What cannot is said on the error output, and that nothing was verified.
     pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
-        if self.key.is_none() {
+        if !self.verifies() {
             eprintln!("not verified: give the fleet's key with --key");
         }
         let mut snapshots = Vec::new();

@@ -1,24 +1,15 @@
 //! Snapshots of a simulated device: saved first, then sealed into files, as on a real one.
 
+use super::super::key;
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::files;
 use evenkeel_runtime::monitor::{Full, Monitor, payload};
 use evenkeel_runtime::snapshot::{DeviceKeys, FileStore, FleetKey, Identity, Store, seal};
 use std::path::{Path, PathBuf};
 
-/// Reads a fleet's key: 64 hexadecimal digits.
+/// Reads a fleet's key.
 pub(super) fn fleet_key(path: &Path) -> Result<FleetKey> {
-    let text = std::fs::read_to_string(path).map_err(Error::new).map_err(|e| e.at(path))?;
-    let digits = text.trim();
-    let byte = |i: usize| digits.get(2 * i..2 * i + 2).and_then(|d| u8::from_str_radix(d, 16).ok());
-    let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
-    let key = bytes.filter(|_| digits.len() == 64).and_then(|b| b.try_into().ok());
-    let key = key.ok_or_else(|| {
-        Error::new("a fleet's key is 64 hexadecimal digits")
-            .at(path)
-            .help("make one with `openssl rand -hex 32` and keep it secret")
-    })?;
-    Ok(FleetKey::new(key))
+    key::read(path).map(FleetKey::new)
 }
 
 /// Where a simulated device saves its state and sends its snapshots.
