@@ -11,9 +11,10 @@
 //!    the model and that much memory, checks its length, and runs. Which [`kernels`] it runs with is a type
 //!    parameter. All sets give the same bytes, because [`quant`] defines each rounding; so what a verdict
 //!    measured on a host is what a device computes. [`preprocess`] brings a user's values into the input.
-//! 3. **A monitor watches the contract.** When labels arrive, [`monitor::Monitor`] counts them per group
-//!    and tells when a group's accuracy has fallen below its certified floor, with a guaranteed average
-//!    time between false alarms, in integers and some 40 bytes a group.
+//! 3. **A monitor watches the contract.** When labels arrive, now or later, [`monitor::Monitor`] counts them per group
+//!    and tells when a group's accuracy has fallen below its certified floor, or behind all others, with a guaranteed
+//!    average time between false alarms, in integers and 8 to 188 bytes a group. Its state outlives power cuts and is
+//!    sent as snapshots (`snapshot`).
 //!
 //! ```
 //! use evenkeel_runtime::{Error, Model, Session, preprocess::quantise_input};
@@ -35,7 +36,7 @@
 //! | [`quant`] | the one requantisation |
 //! | [`kernels`] | the operators: portable ones that define them, and one set per instruction set |
 //! | [`preprocess`] | normalisation and quantisation of inputs |
-//! | [`monitor`] | floors per group; planning them on hosts (feature `write`) |
+//! | [`monitor`] | floors and gaps per group, late labels, episodes; planning on hosts (feature `write`) |
 //! | `snapshot` | the monitor's state kept over power cuts, and sent (feature `snapshot`) |
 //! | `cast` | mapped files (feature `map`) |
 //! | `batch` | batches over the cores of a host (feature `std`) |
