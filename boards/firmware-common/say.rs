@@ -8,15 +8,11 @@ use evenkeel_runtime::monitor::{Full, Kind, Monitor};
 /// A line for an alarm that an event raised, with the group's figures at that event.
 pub fn alarm(model: &Model, monitor: &Monitor<Full>, kind: Kind, group: usize) {
     let Counts { n, correct } = monitor.cells()[group].counts;
-    let what = match kind {
-        Kind::Floor => "below its floor",
-        Kind::Gap => "behind the others",
-    };
     let events = monitor.common().events;
     warn!(
         "alarm: group {=str} is {=str}, {=u32} of {=u32} correct (event {=u32})",
         name(model, group),
-        what,
+        kind.words(),
         correct,
         n,
         events

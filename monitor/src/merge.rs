@@ -14,8 +14,9 @@
 
 use std::collections::BTreeSet;
 
+use evenkeel_runtime::format::BINS;
 use evenkeel_runtime::monitor::SOURCES;
-use evenkeel_runtime::monitor::state::{BETS, BINS, Counts};
+use evenkeel_runtime::monitor::state::{BETS, Counts};
 
 use crate::evidence::label_free::{expected_accuracy, stability_index};
 use crate::evidence::{bets, floor, gap};

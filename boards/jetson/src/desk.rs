@@ -5,7 +5,7 @@ use crate::frames::{Line, Read};
 use crate::keep::{Keeper, hex};
 use crate::teacher::Teacher;
 use evenkeel_monitor::evidence::interval::disagreement;
-use evenkeel_runtime::monitor::{Episode, Full, Kind, Monitor, Prediction, Raised, Source, Ticket};
+use evenkeel_runtime::monitor::{Episode, Full, Monitor, Prediction, Raised, Source, Ticket};
 use evenkeel_runtime::preprocess::quantise_input;
 use evenkeel_runtime::snapshot::{Acknowledgement, DeviceKeys, Sealed, Stamp};
 use evenkeel_runtime::{Model, Session};
@@ -115,9 +115,9 @@ impl<'m, 's> Desk<'m, 's> {
             }
         }
         self.compare(group, x, prediction)?;
-        let alarms: Vec<String> =
-            raised.iter().map(|(kind, group)| format!("{} {}", self.name(group), word(kind))).collect();
-        Ok(json!({"id": line.id, "class": prediction.class, "margin": prediction.margin, "alarms": alarms}))
+        Ok(
+            json!({"id": line.id, "class": prediction.class, "margin": prediction.margin, "alarms": self.alarms(raised)}),
+        )
     }
 
     fn late_label(&mut self, line: &Line, source: Source) -> Result<Value, String> {
@@ -130,9 +130,7 @@ impl<'m, 's> Desk<'m, 's> {
         let ticket = self.waiting.remove(id).ok_or_else(|| format!("no prediction `{id}` waits for a label"))?;
         self.order.retain(|other| other != id);
         let raised = self.label(ticket, truth, source)?;
-        let alarms: Vec<String> =
-            raised.iter().map(|(kind, group)| format!("{} {}", self.name(group), word(kind))).collect();
-        Ok(json!({"id": id, "label": truth, "alarms": alarms}))
+        Ok(json!({"id": id, "label": truth, "alarms": self.alarms(raised)}))
     }
 
     fn acknowledge(&mut self, digits: &str, keys: &DeviceKeys, newest: Stamp) -> Result<Value, String> {
@@ -153,7 +151,7 @@ impl<'m, 's> Desk<'m, 's> {
         let raised = self.monitor.label(ticket, truth, source).map_err(|e| e.to_string())?;
         for (kind, group) in raised.iter() {
             let counts = self.monitor.cells().get(group).map(|c| c.counts).unwrap_or_default();
-            warn!(group = self.name(group), correct = counts.correct, n = counts.n, "alarm: {}", word(kind));
+            warn!(group = self.name(group), correct = counts.correct, n = counts.n, "alarm: {}", kind.words());
         }
         self.urgent |= raised.any();
         Ok(raised)
@@ -221,6 +219,10 @@ impl<'m, 's> Desk<'m, 's> {
         }
     }
 
+    fn alarms(&self, raised: Raised) -> Vec<String> {
+        raised.iter().map(|(kind, group)| format!("{} {}", self.name(group), kind.words())).collect()
+    }
+
     fn group(&self, name: Option<&str>) -> Option<usize> {
         let (_, floors) = self.model.monitor()?;
         floors.iter().position(|f| Some(self.model.name(f.name)) == name)
@@ -239,12 +241,5 @@ fn source(name: Option<&str>) -> Result<Source, String> {
         Some("outcome") => Ok(Source::Outcome),
         Some("complaint") => Ok(Source::Complaint),
         Some(other) => Err(format!("no source `{other}`: reference, user, outcome, complaint")),
-    }
-}
-
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Floor => "below its floor",
-        Kind::Gap => "behind all others",
     }
 }

@@ -8,7 +8,7 @@ pub mod batch;
 mod device;
 pub mod orders;
 
-use evenkeel_runtime::monitor::{AlarmRecord, gap};
+use evenkeel_runtime::monitor::{self, AlarmRecord, gap};
 
 use crate::collect::{Arrival, History, Key};
 use crate::evidence::log2_wealth;
@@ -35,8 +35,8 @@ impl Kind {
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Floor => "below its floor",
-            Kind::Gap => "behind the others",
+            Kind::Floor => monitor::Kind::Floor.words(),
+            Kind::Gap => monitor::Kind::Gap.words(),
             Kind::Agreement => "disagrees with the larger model",
             Kind::LessConfident => "less confident than certified",
             Kind::MoreConfident => "more confident than certified",

@@ -5,12 +5,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::format::GRID;
+use crate::format::{BINS, GRID};
 
 /// Bets of the gap detector.
 pub const BETS: usize = 6;
-/// Bins of the histogram of confidences.
-pub const BINS: usize = crate::format::BINS;
 /// Alarms that are kept with their figures.
 pub const ALARMS: usize = 8;
 
@@ -94,8 +92,6 @@ impl Traffic {
 pub trait Profile: Pod + Default {
     /// Its number in snapshots.
     const CODE: u8;
-    /// Whether a prediction without a label leaves a trace in the cell.
-    const TRAFFIC: bool = false;
 
     /// The labelled events.
     fn counts(&mut self) -> &mut Counts;
@@ -198,7 +194,6 @@ impl Profile for Gap {
 
 impl Profile for Full {
     const CODE: u8 = 4;
-    const TRAFFIC: bool = true;
     fn counts(&mut self) -> &mut Counts {
         &mut self.counts
     }
@@ -221,6 +216,25 @@ pub enum Kind {
     Floor = 1,
     /// The group is behind all others by more than the tolerance.
     Gap = 2,
+}
+
+impl Kind {
+    /// The kind of an [`AlarmRecord`]; `None` for an empty one.
+    pub const fn of_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Kind::Floor),
+            2 => Some(Kind::Gap),
+            _ => None,
+        }
+    }
+
+    /// What it says of the group.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Kind::Floor => "below its floor",
+            Kind::Gap => "behind the others",
+        }
+    }
 }
 
 /// An alarm, as it was when it first rang. It stays until it is acknowledged.
@@ -261,11 +275,11 @@ pub struct Pending {
 #[cfg_attr(feature = "snapshot", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct Common {
-    /// Checksum of the model whose events these are; 0 for a state that has not begun.
+    /// Checksum of the model whose events these are.
     pub model: u32,
     /// Hash of the monitor's configuration, see [`super::Config`].
     pub config: u32,
-    /// [`Profile::CODE`].
+    /// [`Profile::CODE`]; 0 for a state that has not begun.
     pub profile: u8,
     /// Cells.
     pub groups: u8,

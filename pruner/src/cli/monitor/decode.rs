@@ -8,6 +8,7 @@ use evenkeel_monitor::evidence::interval::{Z95, wilson};
 use evenkeel_monitor::message::Received;
 use evenkeel_monitor::snapshot::Snapshot;
 use evenkeel_monitor::terms::Terms;
+use evenkeel_runtime::monitor::{AlarmRecord, Kind};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -77,21 +78,17 @@ fn value(path: &std::path::Path, received: &Received, terms: Option<&Terms>) -> 
                "expired": cell.traffic.map(|t| t.expired), "shadowed": cell.traffic.map(|t| t.shadowed),
                "disagreed": cell.traffic.map(|t| t.disagreed), "confidence": cell.traffic.map(|t| t.confidence)})
     };
-    let alarms = s.common.alarms.iter().filter(|r| r.kind != 0);
-    let alarm = |r: &evenkeel_runtime::monitor::AlarmRecord| {
-        json!({"kind": kind(r.kind), "group": name(terms, usize::from(r.group)), "times": r.times, "events": r.events,
-               "n": r.n, "correct": r.correct})
+    let alarm = |r: &AlarmRecord| {
+        let kind = Kind::of_code(r.kind)?;
+        Some(json!({"kind": kind.words(), "group": name(terms, usize::from(r.group)), "times": r.times,
+               "events": r.events, "n": r.n, "correct": r.correct}))
     };
     json!({"file": path, "verified": received.verified, "device": h.device, "incarnation": h.incarnation, "boot": h.boot,
            "seq": h.seq, "model": c.model, "config": c.config, "profile": profile(s), "events": c.events,
            "sources": {"reference": c.sources[0], "user": c.sources[1], "outcome": c.sources[2], "complaint": c.sources[3]},
            "unknown": {"n": c.unknown.n, "correct": c.unknown.correct, "predictions": c.unknown_predictions, "expired": c.unknown_expired},
-           "crowded": c.crowded, "alarms": alarms.map(alarm).collect::<Vec<_>>(),
+           "crowded": c.crowded, "alarms": c.alarms.iter().filter_map(alarm).collect::<Vec<_>>(),
            "groups": s.cells.iter().enumerate().map(group).collect::<Vec<_>>()})
-}
-
-fn kind(code: u8) -> &'static str {
-    if code == 1 { "below its floor" } else { "behind the others" }
 }
 
 fn print(path: &str, received: &Received, terms: Option<&Terms>, named: bool) {
@@ -137,11 +134,11 @@ fn print(path: &str, received: &Received, terms: Option<&Terms>, named: bool) {
         };
         say!("  {:<30} {:>6} of {:>6} right ({share}{floor}){traffic}", name(terms, i), n.correct, n.n);
     }
-    for r in c.alarms.iter().filter(|r| r.kind != 0) {
+    for (r, kind) in c.alarms.iter().filter_map(|r| Some((r, Kind::of_code(r.kind)?))) {
         say!(
             "  ALARM: {} {}, {} times; first at event {}, with {} of {} right",
             name(terms, usize::from(r.group)),
-            kind(r.kind),
+            kind.words(),
             r.times,
             r.events,
             r.correct,

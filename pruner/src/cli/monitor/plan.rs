@@ -7,7 +7,7 @@ use evenkeel::error::{Error, Result};
 use evenkeel_monitor::plan::{Answer, Detector, Question, answer};
 use evenkeel_monitor::terms::Terms;
 use evenkeel_runtime::format::{FieldGroup, FieldHead, NameRef};
-use evenkeel_runtime::monitor::plan;
+use evenkeel_runtime::monitor::{Kind, plan};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -147,7 +147,7 @@ impl Plan {
             q.labels,
             q.all_labels
         );
-        for (what, d) in [("below its floor", &found.floor), ("behind the others", &found.gap)] {
+        for (what, d) in [(Kind::Floor.words(), &found.floor), (Kind::Gap.words(), &found.gap)] {
             match &d.delay {
                 Err(never) => say!("  {what}: never seen: {never}"),
                 Ok(delay) => {

@@ -254,7 +254,7 @@ impl Simulate {
             };
             let groups: Vec<Value> = first.cells.iter().enumerate().map(|(i, c)| group(i, c)).collect();
             let stream = |d: &Done| {
-                let alarm = |&(at, kind, g): &Rang| json!({"event": at, "kind": word(kind), "group": name(g)});
+                let alarm = |&(at, kind, g): &Rang| json!({"event": at, "kind": kind.words(), "group": name(g)});
                 let t = self.tally(d, &name);
                 json!({"seed": d.seed, "early": t.early, "other_groups": t.others, "delay": t.delay, "alarms": d.rang.iter().map(alarm).collect::<Vec<_>>()})
             };
@@ -266,7 +266,7 @@ impl Simulate {
         for (i, cell) in first.cells.iter().enumerate() {
             let alarm = |kind| match of(first, kind, i) {
                 (0, _) => String::new(),
-                (times, at) => format!("ALARM ({}) at event {at}, {times} in all; ", word(kind)),
+                (times, at) => format!("ALARM ({}) at event {at}, {times} in all; ", kind.words()),
             };
             let alarms = format!("{}{}", alarm(Kind::Floor), alarm(Kind::Gap));
             let c = cell.counts;
@@ -343,13 +343,6 @@ fn emulated(
     evenkeel_emulator::run(&job).map_err(Error::new)
 }
 
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Floor => "below its floor",
-        Kind::Gap => "behind all others",
-    }
-}
-
 /// Collects what the page shows.
 struct Tracer {
     evidence: Evidence,
@@ -403,7 +396,7 @@ impl Tracer {
             }
         }
         for (kind, group) in raised.iter() {
-            self.evidence.groups[group].alarms.push(format!("{} at event {}", word(kind), at + 1));
+            self.evidence.groups[group].alarms.push(format!("{} at event {}", kind.words(), at + 1));
         }
     }
 }
