@@ -10,6 +10,7 @@ pub mod message;
 pub mod plan;
 mod plausible;
 pub mod replay;
+pub mod send;
 pub mod simulate;
 pub mod snapshot;
 pub mod terms;

@@ -1,7 +1,8 @@
 //! What stays: the monitor's state in files, and snapshots of it in the outbox. Saved first, then published.
 
-use evenkeel_runtime::monitor::{Full, Monitor, payload};
-use evenkeel_runtime::snapshot::{DeviceKeys, FileStore, Identity, Stamp, Store, seal};
+use evenkeel_monitor::send::{SendError, send};
+use evenkeel_runtime::monitor::{Full, Monitor};
+use evenkeel_runtime::snapshot::{DeviceKeys, FileStore, Identity, Stamp, Store};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -79,18 +80,13 @@ impl Keeper {
     /// # Errors
     /// When a file cannot be written.
     pub fn save(&mut self, monitor: &mut Monitor<Full>) -> Result<u32, String> {
-        let pieces = monitor.bytes().concat();
-        // Records are read as words.
-        let mut words = vec![0u32; pieces.len() / 4];
-        bytemuck::cast_slice_mut::<u32, u8>(&mut words).copy_from_slice(&pieces);
-        let durable = self.store.save(bytemuck::cast_slice(&words)).map_err(|e| e.to_string())?;
-        let Stamp { incarnation, seq, .. } = durable.stamp();
-        let mut out = vec![0; payload::longest::<Full>(monitor.cells().len()) + 256];
-        let message = seal(&self.identity, &durable, &self.keys, &mut out, payload::write::<Full>);
-        let message = message.map_err(|e| format!("cannot seal a snapshot: {e}"))?;
+        let (stamp, message) = send(&mut self.store, &self.identity, &self.keys, monitor).map_err(|e| match e {
+            SendError::Save(e) => e.to_string(),
+            SendError::Seal(e) => format!("cannot seal a snapshot: {e}"),
+        })?;
+        let Stamp { incarnation, seq, .. } = stamp;
         let name = format!("{}-{incarnation:08x}-{seq:010}.eks", self.identity.device);
-        publish(&self.outbox, &name, message).map_err(|e| format!("{}: {e}", self.outbox.join(&name).display()))?;
-        monitor.saved(seq);
+        publish(&self.outbox, &name, &message).map_err(|e| format!("{}: {e}", self.outbox.join(&name).display()))?;
         Ok(seq)
     }
 }

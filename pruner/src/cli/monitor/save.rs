@@ -3,8 +3,9 @@
 use super::super::key;
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::files;
-use evenkeel_runtime::monitor::{Full, Monitor, payload};
-use evenkeel_runtime::snapshot::{DeviceKeys, FileStore, FleetKey, Identity, Store, seal};
+use evenkeel_monitor::send::{SendError, send};
+use evenkeel_runtime::monitor::{Full, Monitor};
+use evenkeel_runtime::snapshot::{DeviceKeys, FileStore, FleetKey, Identity};
 use std::path::{Path, PathBuf};
 
 /// Reads a fleet's key.
@@ -32,18 +33,12 @@ impl Saver {
         Ok(Saver { folder: folder.to_owned(), store, keys: key.device(identity.device), identity })
     }
 
-    /// Saves the monitor's state, then seals a snapshot of what was saved.
+    /// Saves the monitor's state, then writes a snapshot of what was saved.
     pub fn save(&mut self, monitor: &mut Monitor<Full>) -> Result<()> {
-        let state = monitor.bytes();
-        let bytes: Vec<u8> = state.concat();
-        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
-        let durable = self.store.save(bytemuck::cast_slice(&words)).map_err(Error::new)?;
-        let seq = durable.stamp().seq;
-        let mut out = vec![0; payload::longest::<Full>(monitor.cells().len()) + 256];
-        let message = seal(&self.identity, &durable, &self.keys, &mut out, payload::write::<Full>);
-        let message = message.map_err(|e| Error::new(format!("cannot seal a snapshot: {e}")))?;
-        files::write(&self.folder.join(format!("device-{}-{seq:06}.eks", self.identity.device)), message)?;
-        monitor.saved(seq);
-        Ok(())
+        let (stamp, message) = send(&mut self.store, &self.identity, &self.keys, monitor).map_err(|e| match e {
+            SendError::Save(e) => Error::new(e),
+            SendError::Seal(e) => Error::new(format!("cannot seal a snapshot: {e}")),
+        })?;
+        files::write(&self.folder.join(format!("device-{}-{:06}.eks", self.identity.device, stamp.seq)), &message)
     }
 }
