@@ -1,10 +1,10 @@
 //! A monitor's evidence over time, as a page.
 
-use super::page::STYLE;
+use super::page::document;
 use super::plot::{legend, lines};
 use crate::error::Result;
 use crate::files;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use std::path::Path;
 
 /// Groups with a line of their own; all others share one.
@@ -45,42 +45,31 @@ pub struct Evidence {
 impl Evidence {
     /// The page.
     pub fn html(&self) -> String {
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { (self.title) ": evidence over time" }
-                    style { (PreEscaped(STYLE)) }
+        let body = html! {
+            header {
+                h1 { (self.title) ": what the monitor saw" }
+                p { (self.answer()) }
+                p.soft { (self.about) }
+            }
+            main {
+                section {
+                    h2 { "Evidence that a group is below its floor" }
+                    p { "At 100 % the alarm rings and the evidence begins anew. Healthy groups may come close now and "
+                        "then: how rarely they ring is what the threshold was chosen for." }
+                    (self.plot("Evidence below the floor", "largest", |g| &g.below, most))
                 }
-                body {
-                    header {
-                        h1 { (self.title) ": what the monitor saw" }
-                        p { (self.answer()) }
-                        p.soft { (self.about) }
-                    }
-                    main {
-                        section {
-                            h2 { "Evidence that a group is below its floor" }
-                            p { "At 100 % the alarm rings and the evidence begins anew. Healthy groups may come close now and "
-                                "then: how rarely they ring is what the threshold was chosen for." }
-                            (self.plot("Evidence below the floor", "largest", |g| &g.below, most))
-                        }
-                        section {
-                            h2 { "Evidence that a group is behind all others" }
-                            (self.plot("Evidence of a gap", "largest", |g| &g.behind, most))
-                        }
-                        section {
-                            h2 { "Share of right predictions" }
-                            (self.plot("Accuracy", "mean", |g| &g.accuracy, mean))
-                        }
-                        (self.table())
-                    }
+                section {
+                    h2 { "Evidence that a group is behind all others" }
+                    (self.plot("Evidence of a gap", "largest", |g| &g.behind, most))
                 }
+                section {
+                    h2 { "Share of right predictions" }
+                    (self.plot("Accuracy", "mean", |g| &g.accuracy, mean))
+                }
+                (self.table())
             }
         };
-        page.into_string()
+        document(&format!("{}: evidence over time", self.title), "", body)
     }
 
     /// Writes the page.

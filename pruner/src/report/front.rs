@@ -1,6 +1,6 @@
 //! The front of a search: a table for a terminal, a page with plots, and the same as JSON.
 
-use super::page::STYLE;
+use super::page::document;
 use super::plain::thousands;
 use super::scatter::{Point, scatter};
 use crate::contract::Metric;
@@ -8,7 +8,7 @@ use crate::error::{Context, Result};
 use crate::fair::table::{align, number, percent, points};
 use crate::files;
 use crate::prune::pareto::{Candidate, Stand, front};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use serde::Serialize;
 use std::path::Path;
 
@@ -113,28 +113,17 @@ impl Front {
             Some(i) => format!("Candidate {i} is picked: the smallest that was seen to hold after its recovery."),
             None => "No candidate is picked.".to_owned(),
         };
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { (self.title) ": front" }
-                    style { (PreEscaped(STYLE)) (PreEscaped(MARKS)) }
-                }
-                body {
-                    header {
-                        h1 { (self.title) ": small networks that were tried" }
-                        p { (self.front.len()) " of " (self.candidates.len()) " candidates are on the front: no other is "
-                            "cheaper, better and fairer at once. " (picked) }
-                        p.soft { "All numbers are of selection rows, so they guide and prove nothing; the verdict on test rows "
-                            "is in the report." }
-                    }
-                    main { (self.plots()) (self.table()) }
-                }
+        let body = html! {
+            header {
+                h1 { (self.title) ": small networks that were tried" }
+                p { (self.front.len()) " of " (self.candidates.len()) " candidates are on the front: no other is "
+                    "cheaper, better and fairer at once. " (picked) }
+                p.soft { "All numbers are of selection rows, so they guide and prove nothing; the verdict on test rows "
+                    "is in the report." }
             }
+            main { (self.plots()) (self.table()) }
         };
-        page.into_string()
+        document(&format!("{}: front", self.title), MARKS, body)
     }
 
     fn plots(&self) -> Markup {

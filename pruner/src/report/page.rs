@@ -10,7 +10,7 @@ use crate::fair::table::{number, percent, points};
 use crate::fair::verdict::{Bounded, GroupVerdict, Outcome, Verdict};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub(super) const STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("style.css");
 
 /// The report as one HTML page. All of the user's texts are escaped.
 ///
@@ -18,29 +18,35 @@ pub(super) const STYLE: &str = include_str!("style.css");
 /// None today; the signature leaves room for plots that can fail.
 pub fn html(r: &Report) -> Result<String> {
     let v = &r.verdict;
+    let body = html! {
+        (header(r))
+        main {
+            (groups(v))
+            (findings(v))
+            (budget(r))
+            (foreseen(r))
+            (pruning(r))
+            (judged(r))
+        }
+    };
+    Ok(document(&format!("{}: {}", r.title, v.verdict), "", body))
+}
+
+/// A page with the style of all reports, and rules of its own.
+pub(super) fn document(title: &str, rules: &str, body: Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (r.title) ": " (v.verdict) }
-                style { (PreEscaped(STYLE)) }
+                title { (title) }
+                style { (PreEscaped(STYLE)) (PreEscaped(rules)) }
             }
-            body {
-                (header(r))
-                main {
-                    (groups(v))
-                    (findings(v))
-                    (budget(r))
-                    (foreseen(r))
-                    (pruning(r))
-                    (judged(r))
-                }
-            }
+            body { (body) }
         }
     };
-    Ok(page.into_string())
+    page.into_string()
 }
 
 /// The first screen: the answer, for whom, and what to do.
