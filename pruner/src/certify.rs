@@ -209,7 +209,8 @@ mod tests {
         let blank = blank(&contract, &set, graph.output_shape().len()).unwrap();
         let bytes = lower(&q, &blank, Target::Portable).unwrap().bytes;
         let model = Model::from_bytes(&bytes).unwrap();
-        let measured = Measured::of(&model, &contract.fairness, &rows, &rows, &[0; 300]).unwrap();
+        let raw = chain::int8_outputs(&model, &rows.x, rows.width()).unwrap();
+        let measured = Measured::of(&model, &contract.fairness, &rows, &rows, (&[0; 300], &raw)).unwrap();
         let real = extras(&contract, &v, fingerprint(&rows), cost, true, &measured).unwrap();
         (blank, real, v)
     }

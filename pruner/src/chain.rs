@@ -14,6 +14,7 @@ use burn::tensor::Device;
 use evenkeel_runtime::format::pack::Form;
 use evenkeel_runtime::format::{InputChannel, Packing, repack_model};
 use evenkeel_runtime::kernels::{Kernels, Native};
+use evenkeel_runtime::monitor::Config;
 use evenkeel_runtime::preprocess::{normalise_input, quantise_input};
 use evenkeel_runtime::{FloatSession, Model, Session};
 use rayon::prelude::*;
@@ -120,7 +121,10 @@ pub fn quantised(graph: &Graph, calibration: &Set, input: &InputNorm, device: &D
 /// # Errors
 /// Names the file and what is wrong in it.
 pub fn open<'b>(bytes: &'b [u8], path: &Path) -> Result<Model<'b>> {
-    Model::from_bytes(bytes)
+    let model = Model::from_bytes(bytes);
+    // What the file states about the field is checked where a monitor is configured; here that is told at once.
+    model
+        .and_then(|model| Config::of(&model).map(|_| model))
         .map_err(|e| Error::new(e).at(path).help("make the file again with `evenkeel prune` or `evenkeel compile`"))
 }
 
@@ -211,11 +215,10 @@ pub fn int8_outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<i8>> {
 /// # Errors
 /// When the rows have not the shape that the file takes.
 pub fn outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<f32>> {
-    let out = model.output();
     if !model.dtype().is_float() {
-        let real = |q: i8| out.scale * (i32::from(q) - out.zero) as f32;
-        return Ok(int8_outputs(model, x, width)?.into_iter().map(real).collect());
+        return Ok(real(model, &int8_outputs(model, x, width)?));
     }
+    let out = model.output();
     in_parallel(model, x, width, |x, y| {
         let mut arena = float_arena(model);
         let mut session = FloatSession::new(model, &mut arena).context("cannot start a session")?;
@@ -226,6 +229,12 @@ pub fn outputs(model: &Model, x: &[f32], width: usize) -> Result<Vec<f32>> {
         }
         Ok(())
     })
+}
+
+/// Outputs of an int8 file as real numbers.
+pub fn real(model: &Model, outputs: &[i8]) -> Vec<f32> {
+    let out = model.output();
+    outputs.iter().map(|&q| out.scale * (i32::from(q) - out.zero) as f32).collect()
 }
 
 /// An arena for a float model, with room for the fast kernels.

@@ -29,8 +29,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(model: &Model, rows: &Rows, fairness: &Fairness) -> Result<Self> {
-        let outputs = chain::int8_outputs(model, &rows.x, rows.width())?;
+    fn of(model: &Model, rows: &Rows, outputs: &[i8], fairness: &Fairness) -> Result<Self> {
         let predictions = outputs.chunks(model.output().elements().max(1)).map(Prediction::of_outputs).collect();
         Ok(Seen { predictions, groups: parse_groups(rows, &fairness.groups[..1])? })
     }
@@ -58,12 +57,19 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Runs the int8 model on selection and verdict rows; `dense` holds the dense model's classes of the latter.
+    /// Runs the int8 model on selection rows. Of the verdict's rows there are the dense model's classes and the int8
+    /// model's outputs.
     ///
     /// # Errors
     /// When rows do not fit the model or lack the contract's columns.
-    pub fn of(model: &Model, fairness: &Fairness, select: &Rows, verdict: &Rows, dense: &[usize]) -> Result<Self> {
-        let seen = Seen::of(model, verdict, fairness)?;
+    pub fn of(
+        model: &Model,
+        fairness: &Fairness,
+        select: &Rows,
+        verdict: &Rows,
+        (dense, int8): (&[usize], &[i8]),
+    ) -> Result<Self> {
+        let seen = Seen::of(model, verdict, int8, fairness)?;
         let agreed = seen.predictions.iter().zip(dense).map(|(p, &d)| usize::from(p.class) == d).collect();
         let packed = chain::packed_for_host(model)?;
         let here = &Model::from_bytes(packed.bytes()).context("packed for this host")?;
@@ -72,7 +78,7 @@ impl Measured {
         // A bound on each side for every group and for each of the two shares.
         let level = (1.0 - fairness.confidence) / (4.0 * seen.groups.groups.len().max(1) as f64);
         Ok(Measured {
-            select: Seen::of(model, select, fairness)?,
+            select: Seen::of(model, select, &chain::int8_outputs(model, &select.x, select.width())?, fairness)?,
             select_y: select.y.clone(),
             agreed,
             clusters: cluster_codes(verdict, fairness.cluster.as_deref())?,

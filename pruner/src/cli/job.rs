@@ -217,11 +217,12 @@ impl Job {
             hash = certify::fingerprint(rows);
             let of = |graph: &Graph| chain::f32_outputs(graph, rows, &contract.input, &options.device);
             let (dense, pruned) = (of(&dense)?, of(&outcome.graph)?);
-            let int8 = chain::outputs(&model, &rows.x, rows.width())?;
+            let raw = chain::int8_outputs(&model, &rows.x, rows.width())?;
+            let int8 = chain::real(&model, &raw);
             let train = (&p.data.train.y[..], &p.train_groups);
             metrics = Some(panel_of(rows, &contract.fairness, [&dense, &int8], train, options.seed)?);
             let [dense, pruned, int8] = [dense, pruned, int8].map(|o| classes(&o, model.output().elements()));
-            measured = Some(Measured::of(&model, &contract.fairness, &p.data.select, rows, &dense)?);
+            measured = Some(Measured::of(&model, &contract.fairness, &p.data.select, rows, (&dense, &raw))?);
             Ok(Predictions { dense, pruned, int8 })
         })?;
         let passed = verdict.verdict == Judged::Pass;
