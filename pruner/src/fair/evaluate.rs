@@ -5,7 +5,7 @@ use super::metrics::{Predictions, cells, churn, harmful_flips, hit, sign};
 use super::noise::label_noise;
 use super::table::number;
 use super::verdict::*;
-use crate::contract::{Fairness, Metric};
+use crate::contract::Fairness;
 use crate::data::groups::Group;
 
 /// One entry of the contract's `groups`, with the groups that it makes. They do not overlap.
@@ -191,8 +191,8 @@ pub(super) fn evaluate_with(
         cluster: fairness.cluster.clone(),
         bounds,
         overall: s.overall(&everybody),
-        worst_group: worst(&groups, metric),
-        levelled_down: levelled_down(&groups, &gap.entries),
+        worst_group: WorstGroup::of(&groups, metric),
+        levelled_down: LevelledDown::of(&groups, &gap.entries),
         notes: notes(&s.all, &counted.concat(), &groups, fairness.group_noise),
         gap,
         groups,
@@ -469,33 +469,6 @@ struct Clause {
     /// The estimate keeps the limit, so more data may prove it.
     may_pass: bool,
     words: String,
-}
-
-fn worst(groups: &[GroupVerdict], metric: Metric) -> Option<WorstGroup> {
-    let good = |g: &GroupVerdict| g.int8.map(|v| sign(metric) * v);
-    let worst = groups
-        .iter()
-        .filter(|g| g.int8.is_some())
-        .min_by(|a, b| good(a).unwrap_or(f64::INFINITY).total_cmp(&good(b).unwrap_or(f64::INFINITY)))?;
-    Some(WorstGroup { group: worst.group.clone(), int8: worst.int8?, dense: worst.dense? })
-}
-
-fn levelled_down(groups: &[GroupVerdict], gaps: &[EntryGap]) -> LevelledDown {
-    let worse = |g: &GroupVerdict| g.n == 0 || g.drop.lower.is_some_and(|l| l > 0.0);
-    let entries: Vec<String> = gaps
-        .iter()
-        .filter(|e| e.int8 < e.dense && groups.iter().filter(|g| g.entry == e.entry).all(worse))
-        .map(|e| e.entry.clone())
-        .collect();
-    let text = if entries.is_empty() {
-        "No levelling down: no gap got smaller while every group got worse beyond noise.".to_owned()
-    } else {
-        format!(
-            "Levelled down by {}: the gap got smaller, but every group got worse beyond noise; that is no gain in fairness.",
-            entries.join(", ")
-        )
-    };
-    LevelledDown { value: !entries.is_empty(), entries, text }
 }
 
 fn notes(all: &Counted, counted: &[Counted], groups: &[GroupVerdict], noise: f64) -> Vec<String> {

@@ -34,6 +34,7 @@ pub mod contrast;
 pub mod disparity;
 mod evaluate;
 pub mod exemplars;
+mod findings;
 pub mod foresight;
 #[cfg(test)]
 mod golden;

@@ -5,6 +5,7 @@ mod dtype;
 #[cfg(feature = "write")]
 pub mod pack;
 mod packing;
+mod promises;
 mod read;
 mod records;
 #[cfg(feature = "write")]
@@ -28,6 +29,7 @@ pub use crc::crc32;
 pub(crate) use crc::extend as crc32_extend;
 pub use dtype::Dtype;
 pub use packing::{MAX_PIXELS, Packing, Tile};
+pub use promises::*;
 pub use read::{Field, Model};
 pub use records::*;
 #[cfg(feature = "write")]
