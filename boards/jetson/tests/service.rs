@@ -9,9 +9,9 @@ use evenkeel_monitor::snapshot::{Header, Snapshot};
 use evenkeel_runtime::snapshot::{self, DeviceKeys, FleetKey, Sealed};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 const DEVICE: u64 = 7;
@@ -54,9 +54,12 @@ impl Bench {
         format!("{{\"id\": \"{i}\", \"x\": {x:?}, \"group\": {group}, \"label\": {}}}\n", i % 3)
     }
 
-    /// What was published, by number.
+    /// What was published, by number; nothing, where it was killed before it had made its outbox.
     fn published(&self) -> BTreeMap<u32, Snapshot> {
-        let files = fs::read_dir(self.path("outbox")).expect("an outbox").map(|e| e.expect("an entry").path());
+        let files = match fs::read_dir(self.path("outbox")) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return BTreeMap::new(),
+            files => files.expect("an outbox").map(|e| e.expect("an entry").path()),
+        };
         let read = |path: PathBuf| {
             let bytes = fs::read(&path).expect("read");
             let sealed = Sealed::parse(&bytes).expect("whole");
@@ -75,10 +78,14 @@ fn group() -> String {
     model.name(floors[0].name).to_owned()
 }
 
+type Answers = Lines<BufReader<ChildStdout>>;
+
+fn pipes(child: &mut Child) -> (ChildStdin, Answers) {
+    (child.stdin.take().expect("piped"), BufReader::new(child.stdout.take().expect("piped")).lines())
+}
+
 /// Sends frames from number `from` on, as long as the service takes them; gives how many were answered.
-fn feed(child: &mut Child, bench: &Bench, from: usize, frames: usize) -> usize {
-    let mut input = child.stdin.take().expect("piped");
-    let mut answers = BufReader::new(child.stdout.take().expect("piped")).lines();
+fn feed((input, answers): &mut (ChildStdin, Answers), bench: &Bench, from: usize, frames: usize) -> usize {
     for i in 0..frames {
         if input.write_all(bench.frame(from + i).as_bytes()).is_err() {
             return i;
@@ -103,14 +110,18 @@ fn nothing_that_was_published_is_lost_when_it_is_killed() {
     let (mut sent, mut newest) = (0, 0);
     for round in 0..200u64 {
         let mut child = bench.command().spawn().expect("started");
-        // A thread kills it while this one feeds it.
-        let id = child.id();
-        let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_micros(300 + round * 7919 % 40_000));
-            Command::new("kill").args(["-9", &id.to_string()]).status().expect("kill")
+        let mut pipes = pipes(&mut child);
+        // Every fourth time as it starts, else after some answers, so that a slow machine gets on as well.
+        let quiet = if round.is_multiple_of(4) { 0 } else { 1 + round * 13 % 37 };
+        sent += feed(&mut pipes, &bench, sent, quiet as usize);
+        std::thread::scope(|scope| {
+            let killer = scope.spawn(|| {
+                std::thread::sleep(Duration::from_micros(round * 7919 % 10_000));
+                child.kill()
+            });
+            sent += feed(&mut pipes, &bench, sent, 40);
+            killer.join().expect("joined").expect("killed");
         });
-        sent += feed(&mut child, &bench, sent, 40);
-        killer.join().expect("joined");
         child.wait().expect("ended");
         if let Some((&seq, _)) = bench.published().last_key_value() {
             assert!(seq >= newest, "round {round}: {seq} after {newest}");
@@ -120,7 +131,7 @@ fn nothing_that_was_published_is_lost_when_it_is_killed() {
     // One more start: what is durable is at least as new as all that was ever published.
     let before = bench.published();
     let mut child = bench.command().spawn().expect("started");
-    feed(&mut child, &bench, sent, 1);
+    feed(&mut pipes(&mut child), &bench, sent, 1);
     assert!(child.wait().expect("ended").success());
     let after = bench.published();
     let mut seen = Collection::default();
@@ -137,8 +148,7 @@ fn nothing_that_was_published_is_lost_when_it_is_killed() {
 fn a_signal_ends_it_with_everything_saved() {
     let bench = Bench::new();
     let mut child = bench.command().spawn().expect("started");
-    let mut input = child.stdin.take().expect("piped");
-    let mut answers = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let (mut input, mut answers) = pipes(&mut child);
     for i in 0..23 {
         input.write_all(bench.frame(i).as_bytes()).expect("taken");
         assert!(answers.next().expect("an answer").expect("text").contains("\"class\""));
@@ -156,8 +166,7 @@ fn a_signal_ends_it_with_everything_saved() {
 fn labels_come_late_and_bad_lines_change_nothing() {
     let bench = Bench::new();
     let mut child = bench.command().spawn().expect("started");
-    let mut input = child.stdin.take().expect("piped");
-    let mut answers = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let (mut input, mut answers) = pipes(&mut child);
     let mut ask = |line: &str| {
         input.write_all(line.as_bytes()).and_then(|()| input.write_all(b"\n")).expect("taken");
         answers.next().expect("an answer").expect("text")
