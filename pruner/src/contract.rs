@@ -1,5 +1,6 @@
 //! The contract: what the user demands of the small model, written once, carried through the whole chain.
 
+use crate::data::check_cluster;
 use crate::error::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -353,6 +354,7 @@ impl Contract {
                  groups = [\"class\"] promises that no class is hurt more than others",
             ));
         }
+        check_cluster(&f.groups, f.cluster.as_deref()).map_err(|e| e.prefix("[fairness]"))?;
         within("max_excess_drop", f.max_excess_drop, 0.0, 1.0)?;
         within("confidence", f.confidence, 0.5, 1.0)?;
         if !(0.0..0.5).contains(&f.group_noise) {
@@ -387,6 +389,14 @@ mod tests {
         assert_eq!((c.fairness.confidence, c.fairness.metric), (0.95, Metric::Accuracy));
         assert_eq!(c.budget, Budget::default());
         assert_eq!(c.text, MINIMAL);
+    }
+
+    #[test]
+    fn the_clusters_are_not_the_groups() {
+        let with = |cluster: &str| Contract::parse(&format!("{MINIMAL}cluster = \"{cluster}\"\n"));
+        with("subject").unwrap();
+        let error = with("gender").unwrap_err().to_string();
+        assert!(error.contains("`gender`") && error.contains("leave the cluster out"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{InputFlags, print_json};
 use clap::{ArgGroup, Args};
 use evenkeel::chain::{self, Prepared};
 use evenkeel::contract::{Contract, Metric};
+use evenkeel::data::check_cluster;
 use evenkeel::error::{Error, Result};
 use evenkeel::fair;
 use evenkeel::fair::risk::audit_table;
@@ -69,6 +70,7 @@ impl Audit {
         let groups = toml::Value::from(self.groups.clone());
         let mut c = Contract::parse(&format!("[fairness]\ngroups = {groups}\nmax_excess_drop = 0.5\n"))?;
         c.fairness.metric = metric.unwrap_or_default();
+        check_cluster(&self.groups, self.cluster.as_deref())?;
         c.fairness.cluster.clone_from(&self.cluster);
         Ok(c)
     }

@@ -4,7 +4,7 @@ use super::{InputFlags, print_json};
 use clap::Args;
 use evenkeel::chain::{self, Prepared};
 use evenkeel::contract::{Contract, InputNorm, Metric};
-use evenkeel::data::cluster_codes;
+use evenkeel::data::{check_cluster, cluster_codes};
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::fair::exemplars::Exemplars;
 use evenkeel::fair::panel::{Comparison, Model, REPLICATES};
@@ -83,6 +83,7 @@ impl Compare {
         let (cpu, stop) = (device("cpu")?, Stop::on_ctrl_c()?);
         let logits = p.select.logits(&Net::new(&dense, &cpu), &stop)?;
         let predictions = set::classes(&logits, outputs);
+        check_cluster(&self.groups, self.cluster.as_deref())?;
         let cluster = self.cluster.as_deref().map(|c| cluster_codes(&p.data.select, Some(c)));
         let clusters = cluster.transpose().map_err(|e| e.at(&self.data))?;
         let mut panel = Comparison {

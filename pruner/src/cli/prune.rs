@@ -48,7 +48,7 @@ impl Prune {
             return Err(self.job.stopped(&loaded, &outcome));
         }
         let method = format!(
-            "{}, {} steps of {} updates, {} of recovery, learning rate {}",
+            "{}, pruning steps: {}, updates after each: {}, of recovery: {}, learning rate: {}",
             options.method, options.steps, options.tune, options.recover, options.rate
         );
         let notes = options.blocks.map(|b| block_note(b.pattern, &outcome.blocks)).into_iter().collect();

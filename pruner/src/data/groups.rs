@@ -125,6 +125,22 @@ pub fn cluster_codes(rows: &Rows, column: Option<&str>) -> Result<Vec<u32>> {
     }
 }
 
+/// An error where rows of a group are clustered by a column that makes the group: each would be few clusters, or one, and no
+/// bound could be told.
+///
+/// # Errors
+/// Names the entry and the column.
+pub fn check_cluster(entries: &[String], column: Option<&str>) -> Result<()> {
+    let Some(column) = column.map(str::trim) else { return Ok(()) };
+    match entries.iter().find(|e| e.split('*').any(|part| part.trim() == column)) {
+        Some(entry) => Err(Error::new(format!("cluster = `{column}` is a column of the groups `{entry}` as well")).help(
+            "a group would be a cluster of its own, which tells nothing; leave the cluster out, and the verdict is about \
+             these groups alone, or name other groups",
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Two entries make the same groups when they name the same columns in any order.
 fn same_groups(a: &str, b: &str) -> bool {
     let parts = |s: &str| {

@@ -18,7 +18,7 @@ pub mod synth;
 mod tests;
 
 pub use batch::Normaliser;
-pub use groups::{GroupSet, cluster_codes, parse_groups};
+pub use groups::{GroupSet, check_cluster, cluster_codes, parse_groups};
 pub use npz::{Parts, Values, array_from_bytes, load_array, load_bytes, save, to_bytes};
 
 /// A column of the data set: a value per row, as a code into its distinct values.
