@@ -18,6 +18,9 @@ pub struct Synth {
     /// People
     #[arg(long)]
     subjects: Option<usize>,
+    /// Where the sensor is worn: 2 for wrist and ankle, more for as many groups, half of them harder and rarer
+    #[arg(long)]
+    sites: Option<usize>,
     /// Windows per person
     #[arg(long)]
     rows_per_subject: Option<usize>,
@@ -34,6 +37,7 @@ impl Synth {
         let base = SynthSpec::default();
         let spec = SynthSpec {
             subjects: self.subjects.unwrap_or(base.subjects),
+            sites: self.sites.unwrap_or(base.sites),
             rows_per_subject: self.rows_per_subject.unwrap_or(base.rows_per_subject),
             seed: self.seed,
         };

@@ -30,6 +30,9 @@ const STEP: f64 = 1.0 / 1024.0;
 pub struct SynthSpec {
     /// People (at least 6). Of 24, 12 are in train, 5 in val and 7 in test; 2, 1 and 2 of them wear it on the ankle.
     pub subjects: usize,
+    /// Where it is worn: 2 for wrist and ankle. Of more sites, every second is as hard as the ankle, each turned by an angle of
+    /// its own; all hard ones together have the ankle's share of the people.
+    pub sites: usize,
     /// Windows of each, the classes in turn (at least one of each class).
     pub rows_per_subject: usize,
     /// Seed of everything random.
@@ -38,13 +41,14 @@ pub struct SynthSpec {
 
 impl Default for SynthSpec {
     fn default() -> Self {
-        SynthSpec { subjects: 24, rows_per_subject: 352, seed: 1 }
+        SynthSpec { subjects: 24, sites: 2, rows_per_subject: 352, seed: 1 }
     }
 }
 
 /// What sets one person's recordings apart.
 struct Subject {
-    ankle: bool,
+    /// Worn at a hard site.
+    hard: bool,
     /// Factor on the signal.
     strength: f64,
     /// Factor on every frequency.
@@ -68,6 +72,7 @@ pub fn generate(spec: &SynthSpec) -> Result<Parts> {
         }
     };
     range("subjects", spec.subjects, 6, 10_000)?;
+    range("sites", spec.sites, 2, (spec.subjects / 12 + 1).max(2))?;
     range("rows per subject", spec.rows_per_subject, CLASSES.len(), 10_000)?;
     range("all rows", spec.subjects * spec.rows_per_subject, 1, 2_000_000)?;
 
@@ -79,18 +84,18 @@ pub fn generate(spec: &SynthSpec) -> Result<Parts> {
         columns: Vec::new(),
     };
     let (mut site, mut age, mut subject) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, (split, ankle)) in seats(spec.subjects).into_iter().enumerate() {
+    for (id, (split, place)) in seats(spec.subjects, spec.sites).into_iter().enumerate() {
         // A stream for each person: more rows of one leave all others as they are.
         let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
         rng.set_stream(id as u64 + 1);
         let band = id % AGE_BANDS.len();
-        let person = Subject::new(ankle, band, &mut rng);
+        let person = Subject::new(place, spec.sites, band, &mut rng);
         for row in 0..spec.rows_per_subject {
             let class = row % CLASSES.len();
             parts.x.extend(window(class, &person, &mut rng));
             parts.y.push(class);
             parts.split.push(split);
-            site.push(if ankle { "ankle" } else { "wrist" }.to_owned());
+            site.push(site_name(place, spec.sites));
             age.push(AGE_BANDS[band].to_owned());
             subject.push(id as i64);
         }
@@ -105,13 +110,26 @@ pub fn generate(spec: &SynthSpec) -> Result<Parts> {
 
 const AGE_BANDS: [&str; 3] = ["18to39", "40to64", "65plus"];
 
-/// Split and site of every subject. A fifth wears it on the ankle, and at least one in each split; the test split
-/// rounds up, because a verdict on the smaller group needs rows.
-fn seats(subjects: usize) -> Vec<(&'static str, bool)> {
+/// The site of a number: even ones are easy, odd ones hard.
+fn site_name(place: usize, sites: usize) -> String {
+    match (sites, place) {
+        (2, 0) => "wrist".to_owned(),
+        (2, _) => "ankle".to_owned(),
+        _ => format!("site{place:02}"),
+    }
+}
+
+/// Split and site of every subject. A fifth wears it at a hard site, and in each split at least one at each; the test split
+/// rounds up, because a verdict on the smaller groups needs rows.
+fn seats(subjects: usize, sites: usize) -> Vec<(&'static str, usize)> {
     let val = (subjects * 5 / 24).max(2);
     let test = (subjects * 7 / 24).max(2);
     let train = subjects - val - test;
-    let seat = |split, n: usize, ankles: usize| (0..n).map(move |i| (split, i >= n - ankles.max(1)));
+    let hard_sites = sites / 2;
+    let seat = |split, n: usize, hard: usize| {
+        let easy = n - hard.max(hard_sites);
+        (0..n).map(move |i| (split, if i < easy { i % sites.div_ceil(2) * 2 } else { (i - easy) % hard_sites * 2 + 1 }))
+    };
     seat("train", train, train / 5)
         .chain(seat("val", val, val / 5))
         .chain(seat("test", test, test.div_ceil(5)))
@@ -119,14 +137,17 @@ fn seats(subjects: usize) -> Vec<(&'static str, bool)> {
 }
 
 impl Subject {
-    fn new(ankle: bool, band: usize, rng: &mut impl Rng) -> Self {
-        let (weaker, slower) = if ankle { (0.82, 0.97) } else { (1.0, 1.0) };
+    fn new(place: usize, sites: usize, band: usize, rng: &mut impl Rng) -> Self {
+        let hard = place % 2 == 1;
+        let (weaker, slower) = if hard { (0.82, 0.97) } else { (1.0, 1.0) };
+        // Hard sites are evenly turned away from each other, the first not at all.
+        let turn = if hard { TAU * (place / 2) as f64 / (sites / 2) as f64 } else { 0.0 };
         Subject {
-            ankle,
+            hard,
             strength: weaker * (0.08 * normal(rng)).exp(),
             // Older people move a little slower.
             tempo: slower * (1.03 - 0.03 * band as f64) * (0.02 * normal(rng)).exp(),
-            angle: 0.15 * normal(rng),
+            angle: turn + 0.15 * normal(rng),
             noise: 0.58 * (0.1 * normal(rng)).exp(),
         }
     }
@@ -148,7 +169,7 @@ fn window(class: usize, who: &Subject, rng: &mut impl Rng) -> Vec<f32> {
         for (axis, m) in axes.iter_mut().zip(mixed) {
             axis[i] = strength * m + who.noise * normal(rng);
         }
-        if who.ankle {
+        if who.hard {
             let (hz, shift, size) = other;
             let v = size * (TAU * hz * t + shift).sin();
             axes[0][i] += v;
@@ -260,16 +281,34 @@ mod tests {
         for spec in [
             SynthSpec { subjects: 5, ..Default::default() },
             SynthSpec { rows_per_subject: 3, ..Default::default() },
-            SynthSpec { subjects: 9999, rows_per_subject: 9999, seed: 0 },
+            SynthSpec { subjects: 9999, rows_per_subject: 9999, ..Default::default() },
+            SynthSpec { sites: 1, ..Default::default() },
+            SynthSpec { sites: 4, ..Default::default() },
         ] {
             assert!(generate(&spec).unwrap_err().to_string().contains("out of range"), "{spec:?}");
         }
         let d = load_bytes(
-            &to_bytes(&generate(&SynthSpec { subjects: 6, rows_per_subject: 4, seed: 0 }).unwrap()).unwrap(),
+            &to_bytes(&generate(&SynthSpec { subjects: 6, rows_per_subject: 4, ..Default::default() }).unwrap())
+                .unwrap(),
         )
         .unwrap();
         for rows in [d.train, d.select, d.verdict.open()] {
             assert_eq!(parse_groups(&rows, &["site".into()]).unwrap().groups.len(), 2);
+        }
+    }
+
+    /// Every split has every site, easy and hard ones, as many people at hard sites as with two.
+    #[test]
+    fn sites_are_many() {
+        for (subjects, sites) in [(84, 7), (288, 24), (276, 24)] {
+            let spec = SynthSpec { subjects, sites, rows_per_subject: 4, seed: 3 };
+            let d = load_bytes(&to_bytes(&generate(&spec).unwrap()).unwrap()).unwrap();
+            for rows in [d.train, d.select, d.verdict.open()] {
+                let g = parse_groups(&rows, &["site".into()]).unwrap();
+                assert_eq!(g.groups.len(), sites);
+                let hard = g.groups.iter().skip(1).step_by(2).map(|g| g.rows.len()).sum::<usize>();
+                assert!((0.15..0.25).contains(&(hard as f64 / rows.len() as f64)), "{hard} of {}", rows.len());
+            }
         }
     }
 

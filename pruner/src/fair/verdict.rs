@@ -383,7 +383,7 @@ mod tests {
     }
 
     fn data() -> Data {
-        let spec = synth::SynthSpec { subjects: 24, rows_per_subject: 40, seed: 3 };
+        let spec = synth::SynthSpec { rows_per_subject: 40, seed: 3, ..Default::default() };
         load_bytes(&to_bytes(&synth::generate(&spec).unwrap()).unwrap()).unwrap()
     }
 
@@ -422,7 +422,8 @@ mod tests {
     #[test]
     fn people_of_unknown_groups_are_a_group() {
         // Every way to say that nobody knows, as a file has it.
-        let mut parts = synth::generate(&synth::SynthSpec { subjects: 24, rows_per_subject: 40, seed: 3 }).unwrap();
+        let mut parts =
+            synth::generate(&synth::SynthSpec { rows_per_subject: 40, seed: 3, ..Default::default() }).unwrap();
         let site = parts.columns.iter_mut().find(|(name, _)| name == "site").unwrap();
         let Values::Text(sites) = &mut site.1 else { panic!("sites are texts") };
         for (i, text) in ["", "nan", "unknown", "Unknown", "<NA>"].into_iter().cycle().take(sites.len()).enumerate() {
@@ -447,7 +448,8 @@ mod tests {
 
     #[test]
     fn people_of_unknown_groups_in_other_splits_only_are_told_of() {
-        let mut parts = synth::generate(&synth::SynthSpec { subjects: 24, rows_per_subject: 40, seed: 3 }).unwrap();
+        let mut parts =
+            synth::generate(&synth::SynthSpec { rows_per_subject: 40, seed: 3, ..Default::default() }).unwrap();
         let train = parts.split.iter().position(|s| *s == "train").unwrap();
         let site = parts.columns.iter_mut().find(|(name, _)| name == "site").unwrap();
         let Values::Text(sites) = &mut site.1 else { panic!("sites are texts") };
