@@ -10,7 +10,7 @@ use serde::Serialize;
 /// Lists the parts that pruning methods are made of, what each needs, and where it is from.
 #[derive(Args)]
 #[command(
-    after_help = "Example: evenkeel methods\nA method is a sum of parts: one that scores channels (magnitude where none is named), and any others, e.g. fairgrape+kd+ceag.\nWhere the training rows have no group labels, `default` is taylor+pw-loss+kd, and parts that need labels are refused."
+    after_help = "Example: evenkeel methods\nA method is a sum of parts: one that scores channels (magnitude where none is named), and any others, e.g. fairgrape+kd+ceag.\nWhere the training rows have no group labels, `default` is taylor+pw-loss+ckd, and parts that need labels are refused."
 )]
 pub struct Methods {
     /// Print JSON

@@ -41,8 +41,8 @@ impl Batch<'_> {
 pub struct Weights {
     /// Weight of each row in every loss; they sum to 1 where all rows weigh the same.
     pub row: Vec<f32>,
-    /// Share of the cross-entropy in what a row weighs.
-    pub hard: f32,
+    /// Share of the cross-entropy in what each row weighs.
+    pub hard: Vec<f32>,
     /// What is added to the weight of each row's cross-entropy on its label.
     pub extra: Vec<f32>,
     /// Factor on the whole loss.
@@ -54,7 +54,7 @@ pub struct Weights {
 impl Weights {
     /// Plain cross-entropy.
     pub fn new(row: Vec<f32>) -> Self {
-        Weights { hard: 1.0, extra: vec![0.0; row.len()], scale: 1.0, target: None, row }
+        Weights { hard: vec![1.0; row.len()], extra: vec![0.0; row.len()], scale: 1.0, target: None, row }
     }
 
     /// The weight of every class of every row in the cross-entropy. A row whose extra weight is negative weighs less,
@@ -63,7 +63,7 @@ impl Weights {
     pub fn targets(&self, y: &[usize], classes: usize) -> Vec<f32> {
         let mut out = vec![0.0; y.len() * classes];
         for (i, (&y, out)) in y.iter().zip(out.chunks_mut(classes)).enumerate() {
-            let (own, extra) = (self.hard * self.row[i], self.extra[i]);
+            let (own, extra) = (self.hard[i] * self.row[i], self.extra[i]);
             let weight = (own + extra.min(0.0)).max(0.0);
             match &self.target {
                 Some(t) => out.iter_mut().zip(&t[i * classes..]).for_each(|(o, t)| *o = weight * t),
@@ -150,7 +150,7 @@ mod tests {
         let mut w = Weights::new(vec![0.5, 0.5]);
         w.extra = vec![0.25, -2.0];
         assert_eq!(w.targets(&[1, 0], 2), [0.0, 0.75, 0.0, 0.0]);
-        w.hard = 0.5;
+        w.hard = vec![0.5; 2];
         w.target = Some(vec![0.25, 0.75, 1.0, 0.0]);
         assert_eq!(w.targets(&[1, 0], 2), [0.0625, 0.4375, 0.0, 0.0]);
         // Less of the whole target, not of its label alone.

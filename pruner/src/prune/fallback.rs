@@ -6,8 +6,8 @@ use crate::data::GroupSet;
 use crate::error::{Error, Result};
 
 /// The method where the default is asked for and there are no labels: rows that the dense network is unsure of, often
-/// those of minorities, weigh more in the scores and in the training (Meyer 2022), which distils the dense network.
-pub const LABEL_FREE: &str = "taylor+pw-loss+kd";
+/// those of minorities, weigh more in the scores and in the training (Meyer 2022), which distils the dense network where it is right.
+pub const LABEL_FREE: &str = "taylor+pw-loss+ckd";
 
 /// The method for these training rows, and what to tell the user where it is not the one asked for. Rows tell groups
 /// apart when an entry of the contract has two or more of them; rows of unknown groups are one.

@@ -2,11 +2,12 @@
 
 use super::score::Scorer;
 use super::select::Policy;
+use super::terms::distil::Teaches;
 use super::terms::hints::Hint;
 use serde::Serialize;
 
 /// The method that is used where none is named.
-pub const DEFAULT: &str = "taylor+ceag+average";
+pub const DEFAULT: &str = "blend+ckd+lift+average";
 
 /// What a part of a method does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,13 +15,15 @@ pub enum Kind {
     /// Says which channels go; a method has one, magnitude where it names none.
     Score(Scorer, Policy),
     /// Makes the small network like the dense one.
-    Distil,
+    Distil(Teaches),
     /// Makes its activations like the dense one's.
     Hint(Hint),
     /// Weighs rows by what the dense network knows of them.
     PwLoss,
     /// Bounds the excess drop of every group.
     Ceag,
+    /// Lifts the groups whose excess drop is over the bound.
+    Lift,
     /// Equal losses of all groups.
     EqualLoss,
     /// BiFP's surrogate of parity.
@@ -99,7 +102,7 @@ use Labels::{Any, TwoInPaper};
 use Policy::{Cheapest, Share, Uniform};
 
 /// Every part that a method can name.
-pub const PARTS: [Part; 29] = [
+pub const PARTS: [Part; 31] = [
     part("default", Kind::Sum(DEFAULT), Any, First, "what the study in docs/study.md recommends", "this project"),
     part(
         "random",
@@ -238,6 +241,14 @@ pub const PARTS: [Part; 29] = [
         "Hashemizadeh et al. 2024",
     ),
     part(
+        "lift",
+        Kind::Lift,
+        Any,
+        First,
+        "rows weigh more while their group loses more than the contract's bound",
+        "this project",
+    ),
+    part(
         "equal-loss",
         Kind::EqualLoss,
         Any,
@@ -255,11 +266,19 @@ pub const PARTS: [Part; 29] = [
     ),
     part(
         "kd",
-        Kind::Distil,
+        Kind::Distil(Teaches::Always),
         Labels::None,
         First,
         "distillation of the dense model's outputs",
         "Hinton et al. 2015; Blakeney et al. 2021",
+    ),
+    part(
+        "ckd",
+        Kind::Distil(Teaches::WhenRight),
+        Labels::None,
+        First,
+        "the same on the rows that the dense model gets right; labels alone on the others",
+        "Meng et al. 2019",
     ),
     part(
         "at",

@@ -66,7 +66,7 @@ impl Recipe {
 
 /// Whether a term is about groups.
 pub fn is_constraint(kind: Kind) -> bool {
-    matches!(kind, Kind::Ceag | Kind::EqualLoss | Kind::Surrogate)
+    matches!(kind, Kind::Ceag | Kind::Lift | Kind::EqualLoss | Kind::Surrogate)
 }
 
 impl Default for Recipe {
@@ -104,7 +104,8 @@ impl Recipe {
                 Kind::Before => std::mem::replace(&mut self.when, When::Before) != When::Always,
                 Kind::After => std::mem::replace(&mut self.when, When::After) != When::Always,
                 kind => {
-                    let again = self.has(kind);
+                    let teaches = |k: &Kind| matches!(k, Kind::Distil(_));
+                    let again = self.has(kind) || (teaches(&kind) && self.terms.iter().any(teaches));
                     self.terms.push(kind);
                     again
                 }
@@ -133,10 +134,9 @@ impl FromStr for Recipe {
     fn from_str(s: &str) -> Result<Self> {
         let mut recipe = Recipe::empty(s);
         recipe.add(s)?;
-        if recipe.when == When::Before && recipe.has(Kind::Ceag) {
+        if recipe.when == When::Before && (recipe.has(Kind::Ceag) || recipe.has(Kind::Lift)) {
             return Err(Error::new(format!(
-                "method `{s}`: `ceag` bounds the drop from the dense network, which is none \
-                                           before pruning"
+                "method `{s}`: `ceag` and `lift` bound the drop from the dense network, which is none before pruning"
             ))
             .help("put parity or equal-loss beside fair-then-prune"));
         }
@@ -165,13 +165,14 @@ impl fmt::Display for Recipe {
 
 #[cfg(test)]
 mod tests {
+    use super::super::terms::distil::Teaches;
     use super::*;
 
     #[test]
     fn sums_are_taken_apart() {
         let r: Recipe = "fairgrape+kd+ceag".parse().unwrap();
         assert_eq!((r.scorer, r.policy), (Scorer::FairGrape, Policy::Share));
-        assert_eq!(r.terms, [Kind::Distil, Kind::Ceag]);
+        assert_eq!(r.terms, [Kind::Distil(Teaches::Always), Kind::Ceag]);
         let r: Recipe = "at+kd".parse().unwrap();
         assert_eq!(r.scorer, Scorer::Magnitude);
         assert!(r.has_hints() && !r.needs_labels() && !r.has_constraint());
@@ -187,7 +188,9 @@ mod tests {
         assert!(error("magnitud").contains("`magnitud`"));
         assert!(error("taylor+fair-then-prune+ceag").contains("none before pruning"));
         assert!(error("pw-loss+kd+mix").contains("targets of their own"));
-        for twice in ["taylor+fisher", "kd+kd", "default+ceag", "bifp+magnitude", "fair-then-prune+prune-then-fair"] {
+        for twice in
+            ["taylor+fisher", "kd+kd", "kd+ckd", "default+lift", "bifp+magnitude", "fair-then-prune+prune-then-fair"]
+        {
             assert!(error(twice).contains("twice"), "{twice}");
         }
     }

@@ -419,7 +419,7 @@ impl<'a> Search<'a> {
             Ok(matrices(graph, self.frame.target, blocks.pattern)?.iter().map(|m| m.saved(graph)).sum())
         };
         let macs = macs - self.options.blocks.map_or(Ok(0), saved)?;
-        let Standing { overall, worst, max_excess_drop } = self.judge(&Net::new(graph, &self.options.device))?;
+        let Standing { overall, worst, max_excess_drop, .. } = self.judge(&Net::new(graph, &self.options.device))?;
         Ok(Step { phase, macs, flash, ram, overall, worst, max_excess_drop })
     }
 }

@@ -15,6 +15,7 @@ use super::standing::Standing;
 use super::terms::ceag::Constraint;
 use super::terms::distil::Distil;
 use super::terms::equal_loss::EqualLoss;
+use super::terms::lift::Lift;
 use super::terms::surrogate::Surrogate;
 use crate::error::Result;
 use crate::graph::Graph;
@@ -125,9 +126,9 @@ impl<'a> Tuner<'a> {
         // Where the constraints are silent, labels do not choose either.
         let bounded = constrained && o.method.has_constraint();
         let mut best = |net: &Net| -> Result<f64> {
-            let Standing { overall, max_excess_drop, .. } = s.judge(net)?;
-            // Feasible candidates by their metric; others lose twice what they are over the bound.
-            Ok(overall - if bounded { 2.0 * (max_excess_drop - s.bound).max(0.0) } else { 0.0 })
+            let Standing { overall, shown_excess_drop, .. } = s.judge(net)?;
+            // Feasible candidates by their metric; others lose twice what they are shown to be over the bound.
+            Ok(overall - if bounded { 2.0 * (shown_excess_drop - s.bound).max(0.0) } else { 0.0 })
         };
         let score: Option<crate::net::optimise::Score> = if how.keeps_best() { Some(&mut best) } else { None };
         let net = fit(net, &mut task, &schedule, score, rng, self.stop, self.progress)?;
@@ -154,10 +155,11 @@ fn acts(when: When, stage: Stage) -> bool {
 fn term<'a>(s: &'a Search, kind: Kind) -> Option<Box<dyn Term + 'a>> {
     let (groups, classes) = (s.train.groups, s.dense.output_shape().len());
     Some(match kind {
-        Kind::Distil => Box::new(Distil::new(&s.teacher, s.options.method.has_hints())),
+        Kind::Distil(teaches) => Box::new(Distil::new(&s.teacher, teaches, s.options.method.has_hints())),
         Kind::Hint(hint) => Box::new(hint),
         Kind::PwLoss => Box::new(s.pw.as_ref()?),
         Kind::Ceag => Box::new(Constraint::new(s.metric, s.bound, groups, &s.dense_train, &s.row_weight, classes)),
+        Kind::Lift => Box::new(Lift::new(s.metric, s.bound, groups, &s.dense_train, classes)),
         Kind::EqualLoss => Box::new(EqualLoss::new(groups)),
         Kind::Surrogate => Box::new(Surrogate::new(groups)),
         _ => return None,

@@ -1,29 +1,20 @@
 //! The contract as a constraint of the fine-tuning: one multiplier per group (CEAG, Hashemizadeh et al. 2024).
 //!
-//! Excess drop of group g: `psi_g = (dense_g - now_g) - (dense - now)`. A multiplier rises while `psi_g` is over the bound
-//! and falls while it is under: `λ_g = max(0, λ_g + rate · (psi_g - bound))`, in batches that hold the group. The penalty
-//! `Σ_g λ_g (CE_g - CE)` over the groups of a batch is a weight per row on the cross-entropy, and `1 / (1 + Σ λ)` on the
-//! whole loss keeps the step bounded. The dense model's losses and the bound are constants and drop out of the gradient.
+//! A multiplier rises while the excess drop of its group (see [`Drops`]) is over the bound and falls while it is under:
+//! `λ_g = max(0, λ_g + rate · (psi_g - bound))`, in batches that hold the group. The penalty `Σ_g λ_g (CE_g - CE)` over the
+//! groups of a batch is a weight per row on the cross-entropy, and `1 / (1 + Σ λ)` on the whole loss keeps the step bounded.
+//! The dense model's losses and the bound are constants and drop out of the gradient. Where a fine-tuning begins, outcomes
+//! are forgotten, for they speak of a network with more channels; multipliers stay.
 //!
-//! What differs from the published code:
-//! - It takes the mean over groups of equal weight for `now`, against a population mean for `dense`: off where groups
-//!   differ in size. Here both are of the population.
-//! - It compares the dense accuracy of a whole group with a ring of the last outcomes, which adds the luck of the draw
-//!   of a few rows. Here the ring holds differences on the same row, `dense - now`.
-//! - A small group's ring reaches further back than everybody's, so that everything that the network learns (or loses)
-//!   meanwhile would look like an excess. Here everybody's drop is that of the same batches.
-//! - Rings are emptied when a fine-tuning begins, for they speak of a network with more channels. Multipliers stay.
+//! `- Σ λ_g CE` takes weight from everybody, so groups without a multiplier count for nothing once `Σ λ` is 1: with many
+//! groups all may end worse. It is kept as published; [`lift`](super::lift) does without.
 
+use super::drops::Drops;
 use crate::contract::Metric;
 use crate::data::GroupSet;
-use crate::fair::metrics::{hit, sign};
+use crate::fair::metrics::hit;
 use crate::net::term::{Batch, Term, Weights};
-use std::collections::VecDeque;
 
-/// Outcomes that a ring remembers per group and stratum.
-const RING: usize = 200;
-/// Outcomes that a group needs before its multiplier moves.
-const FULL: usize = 50;
 /// Step of the dual ascent per batch.
 const RATE: f32 = 0.05;
 /// Multipliers stay under this, so that one group cannot take the whole loss.
@@ -35,14 +26,9 @@ pub struct Constraint<'a> {
     metric: Metric,
     bound: f32,
     groups: &'a GroupSet,
-    /// What the dense model predicts of each row.
-    dense: &'a [usize],
     /// Importance of each row, so that a group's loss is that of the contract's metric.
     weight: &'a [f32],
-    /// Per group and stratum, the last drops and the batch that each is of.
-    rings: Vec<Vec<VecDeque<(f32, usize)>>>,
-    /// Sum and number of the drops of all rows before each batch, per stratum.
-    before: Vec<Vec<(f64, f64)>>,
+    drops: Drops<'a>,
     lambda: Vec<f32>,
 }
 
@@ -57,17 +43,8 @@ impl<'a> Constraint<'a> {
         weight: &'a [f32],
         classes: usize,
     ) -> Self {
-        let strata = if metric == Metric::MacroRecall { classes } else { 1 };
-        Constraint {
-            metric,
-            bound: bound as f32,
-            groups,
-            dense,
-            weight,
-            rings: vec![vec![VecDeque::with_capacity(RING); strata]; groups.groups.len()],
-            before: vec![vec![(0.0, 0.0); strata]],
-            lambda: vec![0.0; groups.groups.len()],
-        }
+        let drops = Drops::new(metric, groups, dense, classes);
+        Constraint { metric, bound: bound as f32, groups, weight, drops, lambda: vec![0.0; groups.groups.len()] }
     }
 
     /// The multipliers, one per group.
@@ -77,50 +54,9 @@ impl<'a> Constraint<'a> {
 
     /// Takes in the outcomes of a batch and moves the multipliers of its groups.
     pub fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) {
-        let Some(mut total) = self.before.last().cloned() else { return };
-        let batch = self.before.len() - 1;
-        let mut present = vec![false; self.lambda.len()];
-        for ((&row, &y), &p) in rows.iter().zip(y).zip(predicted) {
-            let (Some(now), Some(then)) = (hit(self.metric, y, p), hit(self.metric, y, self.dense[row])) else {
-                continue;
-            };
-            let drop = sign(self.metric) * (then - now);
-            let stratum = if self.metric == Metric::MacroRecall { y } else { 0 };
-            total[stratum].0 += drop;
-            total[stratum].1 += 1.0;
-            for &g in &self.groups.of_row[row] {
-                let ring = &mut self.rings[g as usize][stratum];
-                if ring.len() == RING {
-                    ring.pop_front();
-                }
-                ring.push_back((drop as f32, batch));
-                present[g as usize] = true;
-            }
+        for (g, psi) in self.drops.observe(rows, y, predicted) {
+            self.lambda[g] = (self.lambda[g] + RATE * (psi - self.bound)).clamp(0.0, CAP);
         }
-        self.before.push(total);
-        for g in (0..present.len()).filter(|&g| present[g]) {
-            if let Some(psi) = self.excess_drop(g) {
-                self.lambda[g] = (self.lambda[g] + RATE * (psi - self.bound)).clamp(0.0, CAP);
-            }
-        }
-    }
-
-    /// `psi` of a group over the batches that its rings reach back to, once they hold enough outcomes.
-    fn excess_drop(&self, group: usize) -> Option<f32> {
-        let rings: Vec<_> = self.rings[group].iter().filter(|r| !r.is_empty()).collect();
-        let seen: usize = rings.iter().map(|r| r.len()).sum();
-        if seen < FULL {
-            return None;
-        }
-        let of_ring = |r: &&VecDeque<(f32, usize)>| r.iter().map(|d| d.0).sum::<f32>() / r.len() as f32;
-        let own = rings.iter().map(of_ring).sum::<f32>() / rings.len() as f32;
-        let first = rings.iter().filter_map(|r| r.front()).map(|d| d.1).min()?;
-        let window = self.before.last()?.iter().zip(&self.before[first]);
-        let drops: Vec<f64> = window
-            .filter(|(now, then)| now.1 > then.1)
-            .map(|(now, then)| (now.0 - then.0) / (now.1 - then.1))
-            .collect();
-        Some(own - (drops.iter().sum::<f64>() / drops.len() as f64) as f32)
     }
 
     /// What the multipliers add to the weight of each row of a batch, and the factor `1 / (1 + Σ λ)`.
@@ -145,8 +81,7 @@ impl<'a> Constraint<'a> {
 
 impl Term for Constraint<'_> {
     fn begin(&mut self) {
-        self.rings.iter_mut().flatten().for_each(VecDeque::clear);
-        self.before.truncate(1);
+        self.drops.forget();
     }
 
     fn weigh(&mut self, batch: &Batch, weights: &mut Weights) {
@@ -206,23 +141,6 @@ mod tests {
         assert_eq!(c.lambda(), [0.0; 4]);
     }
 
-    /// A small group's ring reaches back to when all were worse: that is no excess of its own.
-    #[test]
-    fn what_all_groups_learn_meanwhile_is_no_excess() {
-        let (y, set) = (vec![0; 400], set());
-        let mut c = Constraint::new(Metric::Accuracy, 0.02, &set, &y, &[1.0; 400], 2);
-        for batch in 0..40 {
-            // 30 rows of a, two of b; all wrong in the first half, all right in the second.
-            let rows: Vec<usize> = (0..30).map(|i| (batch * 30 + i) % 300).chain([300 + batch, 340 + batch]).collect();
-            let wrong = usize::from(batch < 20);
-            c.observe(&rows, &[0; 32], &[wrong; 32]);
-        }
-        assert_eq!(c.lambda(), [0.0; 4]);
-        assert!(c.excess_drop(1).unwrap().abs() < 1e-6);
-        c.begin();
-        assert!(c.excess_drop(1).is_none() && c.rings.iter().flatten().all(VecDeque::is_empty));
-    }
-
     /// Classes count alike under macro recall, however rare, in the drop as in the penalty.
     #[test]
     fn strata_count_alike() {
@@ -235,7 +153,7 @@ mod tests {
         // The ten rows of class 1 in b are lost: half of its macro recall, a quarter of everybody's.
         let predicted: Vec<usize> = rows.iter().map(|&r| if r >= 300 { 0 } else { y[r] }).collect();
         c.observe(&rows, &of(&rows), &predicted);
-        assert!((c.excess_drop(1).unwrap() - 0.25).abs() < 1e-6);
+        assert!((c.lambda()[1] - RATE * (0.25 - 0.02)).abs() < 1e-6);
         let (w, _) = c.weights(&rows, &of(&rows));
         assert!((w[100] / w[101] - 9.0).abs() < 1e-3 && y[300] == 1, "{} {}", w[100], w[101]);
     }

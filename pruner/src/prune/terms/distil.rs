@@ -2,40 +2,99 @@
 //! `T = 4`, with the shares of Blakeney et al. 2021.
 //!
 //! There the dense network was trained on balanced data and passed on what it knew of rare classes; here it has seen the
-//! same rows as the pruned one.
+//! same rows as the pruned one. Where it is wrong it passes on its errors, so that a pruned network that is trained long enough
+//! to do better does not. The conditional form (Meng et al., ICASSP 2019) learns from it on the rows that it gets right, and
+//! from the label on the others.
 
 use crate::net::loss::distil;
+use crate::net::set;
 use crate::net::term::{Batch, Term, Weights};
 use burn::tensor::Tensor;
+use std::borrow::Cow;
 
-/// `hard · CE + soft · T² · KL(dense || pruned)`.
+/// Which rows the dense network teaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teaches {
+    /// All.
+    Always,
+    /// Those that it gets right.
+    WhenRight,
+}
+
+/// `hard · CE + soft · T² · KL(dense || pruned)` on the rows that are taught, cross-entropy on the others.
 pub struct Distil<'a> {
     /// Logits of the dense network on all training rows.
-    pub teacher: &'a [f32],
+    teacher: &'a [f32],
+    teaches: Teaches,
     /// Share of the cross-entropy.
-    pub hard: f32,
+    hard: f32,
     /// Share of the divergence.
-    pub soft: f32,
+    soft: f32,
 }
 
 impl<'a> Distil<'a> {
     /// 0.1 and 0.9 alone; 1 and 1 beside a likeness of activations, as "+KD" in the paper.
-    pub fn new(teacher: &'a [f32], beside_hints: bool) -> Self {
+    pub fn new(teacher: &'a [f32], teaches: Teaches, beside_hints: bool) -> Self {
         let (hard, soft) = if beside_hints { (1.0, 1.0) } else { (0.1, 0.9) };
-        Distil { teacher, hard, soft }
+        Distil { teacher, teaches, hard, soft }
+    }
+
+    /// Logits of the dense network on a batch, and which of its rows it teaches.
+    fn lesson<'b>(&self, batch: &'b Batch) -> (Cow<'b, [f32]>, Vec<bool>) {
+        let k = batch.logits.dims()[1];
+        let stored = || batch.rows.iter().flat_map(|&r| &self.teacher[r * k..(r + 1) * k]).copied().collect();
+        let logits = batch.dense.as_deref().map_or_else(|| Cow::Owned(stored()), Cow::Borrowed);
+        let right = |(said, y): (usize, &usize)| self.teaches == Teaches::Always || said == *y;
+        let taught = set::classes(&logits, k).into_iter().zip(&batch.y).map(right).collect();
+        (logits, taught)
     }
 }
 
 impl Term for Distil<'_> {
-    fn weigh(&mut self, _: &Batch, weights: &mut Weights) {
-        weights.hard *= self.hard;
+    fn weigh(&mut self, batch: &Batch, weights: &mut Weights) {
+        let (_, taught) = self.lesson(batch);
+        weights.hard.iter_mut().zip(taught).filter(|(_, taught)| *taught).for_each(|(h, _)| *h *= self.hard);
     }
 
     fn loss(&mut self, batch: &Batch, weights: &Weights) -> Option<Tensor<1>> {
-        let k = batch.logits.dims()[1];
-        let stored = || batch.rows.iter().flat_map(|&r| &self.teacher[r * k..(r + 1) * k]).copied().collect();
-        let teacher: Vec<f32> = batch.dense.clone().unwrap_or_else(stored);
-        let soft: Vec<f32> = weights.row.iter().map(|w| w * self.soft).collect();
-        Some(distil(batch.logits.clone(), &teacher, &soft))
+        let (logits, taught) = self.lesson(batch);
+        let soft = |(w, taught): (&f32, bool)| if taught { w * self.soft } else { 0.0 };
+        let soft: Vec<f32> = weights.row.iter().zip(taught).map(soft).collect();
+        Some(distil(batch.logits.clone(), &logits, &soft))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{device, floats};
+
+    /// Two rows of class 0; the dense network gets the first right.
+    #[test]
+    fn labels_teach_where_the_dense_network_is_wrong() {
+        let teacher = [2.0, -1.0, -1.0, 2.0];
+        let host = vec![0.5, 0.25, 0.5, 0.25];
+        let batch = Batch {
+            rows: &[0, 1],
+            y: vec![0, 0],
+            logits: Tensor::from_data([[0.5, 0.25], [0.5, 0.25]], &device("cpu").unwrap()),
+            host,
+            dense: None,
+            watched: vec![],
+            reference: vec![],
+        };
+        let of = |teaches: Teaches| {
+            let mut term = Distil::new(&teacher, teaches, false);
+            let mut weights = Weights::new(vec![0.5, 0.5]);
+            term.weigh(&batch, &mut weights);
+            let loss = floats(term.loss(&batch, &weights).unwrap()).unwrap()[0];
+            (weights.targets(&batch.y, 2), loss)
+        };
+        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+        let (always, when_right) = (of(Teaches::Always), of(Teaches::WhenRight));
+        assert!(close(&always.0, &[0.05, 0.0, 0.05, 0.0]), "{always:?}");
+        assert!(close(&when_right.0, &[0.05, 0.0, 0.5, 0.0]), "{when_right:?}");
+        let first = floats(distil(batch.logits.clone(), &teacher, &[0.45, 0.0])).unwrap()[0];
+        assert!((when_right.1 - first).abs() < 1e-5 && always.1 > first);
     }
 }

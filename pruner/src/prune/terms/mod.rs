@@ -3,9 +3,11 @@
 //! | module | term |
 //! | --- | --- |
 //! | [`ceag`] | a multiplier per group on its excess drop |
+//! | [`lift`] | the same as more weight for the rows of the group, and never less for others |
+//! | [`drops`] | the running excess drop of each group, for these two |
 //! | [`equal_loss`] | a multiplier per group on its loss |
 //! | [`surrogate`] | BiFP's convex surrogate of accuracy parity |
-//! | [`gaps`] | how far the losses of groups are apart, for these two |
+//! | [`gaps`] | how far the losses of groups are apart, for the two above |
 //! | [`distil`] | knowledge distillation |
 //! | [`hints`] | likeness of activations: attention, similarity, probabilities |
 //! | [`pw_loss`] | weights and targets from the dense model's confidence |
@@ -17,9 +19,11 @@
 
 pub mod ceag;
 pub mod distil;
+pub mod drops;
 pub mod equal_loss;
 pub mod gaps;
 pub mod hints;
+pub mod lift;
 pub mod pw_loss;
 pub mod surrogate;
 

@@ -1,0 +1,120 @@
+//! How much more each group loses than everybody, from the outcomes of the last batches: what constraints on the drop act by.
+//!
+//! Excess drop of group g: `psi_g = (dense_g - now_g) - (dense - now)`, as in CEAG (Hashemizadeh et al. 2024). What differs
+//! from the published code:
+//! - It takes the mean over groups of equal weight for `now`, against a population mean for `dense`: off where groups
+//!   differ in size. Here both are of the population.
+//! - It compares the dense accuracy of a whole group with a ring of the last outcomes, which adds the luck of the draw
+//!   of a few rows. Here the ring holds differences on the same row, `dense - now`.
+//! - A small group's ring reaches further back than everybody's, so that everything that the network learns (or loses)
+//!   meanwhile would look like an excess. Here everybody's drop is that of the same batches.
+
+use crate::contract::Metric;
+use crate::data::GroupSet;
+use crate::fair::metrics::{hit, sign};
+use std::collections::VecDeque;
+
+/// Outcomes that a ring remembers per group and stratum.
+const RING: usize = 200;
+/// Outcomes that a group needs before it has an excess.
+const FULL: usize = 50;
+
+/// The last outcomes of every group.
+#[derive(Clone, Debug)]
+pub struct Drops<'a> {
+    metric: Metric,
+    groups: &'a GroupSet,
+    /// What the dense model predicts of each row.
+    dense: &'a [usize],
+    /// Per group and stratum, the last drops and the batch that each is of.
+    rings: Vec<Vec<VecDeque<(f32, usize)>>>,
+    /// Sum and number of the drops of all rows before each batch, per stratum.
+    before: Vec<Vec<(f64, f64)>>,
+}
+
+impl<'a> Drops<'a> {
+    /// On the rows of the training split, of which the dense model predicts `dense` of so many `classes`.
+    pub fn new(metric: Metric, groups: &'a GroupSet, dense: &'a [usize], classes: usize) -> Self {
+        let strata = if metric == Metric::MacroRecall { classes } else { 1 };
+        Drops {
+            metric,
+            groups,
+            dense,
+            rings: vec![vec![VecDeque::with_capacity(RING); strata]; groups.groups.len()],
+            before: vec![vec![(0.0, 0.0); strata]],
+        }
+    }
+
+    /// Forgets all outcomes: they speak of another network.
+    pub fn forget(&mut self) {
+        self.rings.iter_mut().flatten().for_each(VecDeque::clear);
+        self.before.truncate(1);
+    }
+
+    /// Takes in the outcomes of a batch; gives `psi` of each group in it that has shown enough of them.
+    pub fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) -> Vec<(usize, f32)> {
+        let Some(mut total) = self.before.last().cloned() else { return Vec::new() };
+        let batch = self.before.len() - 1;
+        let mut present = vec![false; self.rings.len()];
+        for ((&row, &y), &p) in rows.iter().zip(y).zip(predicted) {
+            let (Some(now), Some(then)) = (hit(self.metric, y, p), hit(self.metric, y, self.dense[row])) else {
+                continue;
+            };
+            let drop = sign(self.metric) * (then - now);
+            let stratum = if self.metric == Metric::MacroRecall { y } else { 0 };
+            total[stratum].0 += drop;
+            total[stratum].1 += 1.0;
+            for &g in &self.groups.of_row[row] {
+                let ring = &mut self.rings[g as usize][stratum];
+                if ring.len() == RING {
+                    ring.pop_front();
+                }
+                ring.push_back((drop as f32, batch));
+                present[g as usize] = true;
+            }
+        }
+        self.before.push(total);
+        (0..present.len()).filter(|&g| present[g]).filter_map(|g| Some((g, self.excess(g)?))).collect()
+    }
+
+    /// That of a group over the batches that its rings reach back to, once they hold enough outcomes.
+    fn excess(&self, group: usize) -> Option<f32> {
+        let rings: Vec<_> = self.rings[group].iter().filter(|r| !r.is_empty()).collect();
+        if rings.iter().map(|r| r.len()).sum::<usize>() < FULL {
+            return None;
+        }
+        let of_ring = |r: &&VecDeque<(f32, usize)>| r.iter().map(|d| d.0).sum::<f32>() / r.len() as f32;
+        let own = rings.iter().map(of_ring).sum::<f32>() / rings.len() as f32;
+        let first = rings.iter().filter_map(|r| r.front()).map(|d| d.1).min()?;
+        let window = self.before.last()?.iter().zip(&self.before[first]);
+        let drops: Vec<f64> = window
+            .filter(|(now, then)| now.1 > then.1)
+            .map(|(now, then)| (now.0 - then.0) / (now.1 - then.1))
+            .collect();
+        Some(own - (drops.iter().sum::<f64>() / drops.len() as f64) as f32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::terms::testing::groups;
+
+    /// A small group's ring reaches back to when all were worse: that is no excess of its own.
+    #[test]
+    fn what_all_groups_learn_meanwhile_is_no_excess() {
+        let (y, set) = (vec![0; 400], groups(&[300, 100]));
+        let mut drops = Drops::new(Metric::Accuracy, &set, &y, 2);
+        let mut last = Vec::new();
+        for batch in 0..40 {
+            // 30 rows of a, two of b; all wrong in the first half, all right in the second.
+            let rows: Vec<usize> = (0..30).map(|i| (batch * 30 + i) % 300).chain([300 + batch, 340 + batch]).collect();
+            let wrong = usize::from(batch < 20);
+            last = drops.observe(&rows, &[0; 32], &[wrong; 32]);
+        }
+        let b = last.iter().find(|(g, _)| *g == 1).unwrap().1;
+        assert!(b.abs() < 1e-6, "{b}");
+        drops.forget();
+        assert_eq!(drops.observe(&[300], &[0], &[1]), []);
+    }
+}

@@ -1,0 +1,93 @@
+//! Lift: rows of a group weigh more in every loss while the group loses more than the contract allows.
+//!
+//! The multiplier of a group follows its excess drop `psi_g` (see [`Drops`]): `μ_g += rate · (psi_g - bound)` in batches that
+//! hold the group, from 0 to a cap. A row weighs `1 + Σ μ_g` over its groups, and a batch as much as ever.
+//!
+//! It is a constraint of CEAG's kind (Hashemizadeh et al. 2024) that cannot level down. The penalty there is
+//! `Σ λ_g (CE_g - CE)`, whose second half takes weight from everybody: once `Σ λ` is 1, groups without a multiplier count for
+//! nothing. Here they keep at least `1 / (1 + cap)` of the others' weight. And `μ_g` stands for `λ_g` over the group's share of
+//! the rows, so that a group of one row in 24 is lifted as fast as one of a half, and no row takes the whole loss.
+
+use super::drops::Drops;
+use crate::contract::Metric;
+use crate::data::GroupSet;
+use crate::net::term::{Batch, Term, Weights};
+
+/// Step of the ascent per batch: 5 points over the bound double the weight within 20 batches.
+const RATE: f32 = 1.0;
+/// Multipliers stay under this: more would leave the group's few rows to themselves.
+const CAP: f32 = 3.0;
+
+/// Multipliers and the running excess drop of every group.
+#[derive(Clone, Debug)]
+pub struct Lift<'a> {
+    bound: f32,
+    groups: &'a GroupSet,
+    drops: Drops<'a>,
+    multiplier: Vec<f32>,
+}
+
+impl<'a> Lift<'a> {
+    /// For the rows of the training split, of which the dense model predicts `dense` of so many `classes`.
+    pub fn new(metric: Metric, bound: f64, groups: &'a GroupSet, dense: &'a [usize], classes: usize) -> Self {
+        let multiplier = vec![0.0; groups.groups.len()];
+        Lift { bound: bound as f32, groups, drops: Drops::new(metric, groups, dense, classes), multiplier }
+    }
+
+    /// Takes in the outcomes of a batch, and moves the multipliers of its groups.
+    fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) {
+        for (g, psi) in self.drops.observe(rows, y, predicted) {
+            self.multiplier[g] = (self.multiplier[g] + RATE * (psi - self.bound)).clamp(0.0, CAP);
+        }
+    }
+
+    /// Lifts the weights of rows; their sum stays.
+    fn lift(&self, rows: &[usize], weight: &mut [f32]) {
+        let before: f32 = weight.iter().sum();
+        for (w, &row) in weight.iter_mut().zip(rows) {
+            *w *= 1.0 + self.groups.of_row[row].iter().map(|&g| self.multiplier[g as usize]).sum::<f32>();
+        }
+        let after: f32 = weight.iter().sum();
+        if after > 0.0 {
+            weight.iter_mut().for_each(|w| *w *= before / after);
+        }
+    }
+}
+
+impl Term for Lift<'_> {
+    fn begin(&mut self) {
+        self.drops.forget();
+    }
+
+    fn weigh(&mut self, batch: &Batch, weights: &mut Weights) {
+        self.observe(batch.rows, &batch.y, &batch.predicted());
+        self.lift(batch.rows, &mut weights.row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::terms::testing::groups;
+
+    /// The group that loses is lifted, nobody is pushed down, and the batch weighs what it did.
+    #[test]
+    fn only_the_harmed_group_is_lifted() {
+        let (y, set) = (vec![0; 400], groups(&[300, 100]));
+        let mut lift = Lift::new(Metric::Accuracy, 0.02, &set, &y, 2);
+        let rows: Vec<usize> = (0..400).collect();
+        let predicted: Vec<usize> = rows.iter().map(|&r| usize::from(r >= 300 && r % 2 == 0)).collect();
+        lift.observe(&rows, &y, &predicted);
+        // 50 of 100 rows, less 50 of 400.
+        let step = 0.5 - 0.125 - 0.02;
+        assert!((lift.multiplier[1] - RATE * step).abs() < 1e-6 && lift.multiplier[0] == 0.0, "{:?}", lift.multiplier);
+        let mut w = [0.25; 4];
+        lift.lift(&[0, 1, 2, 300], &mut w);
+        assert!((w[3] / w[0] - 1.0 - lift.multiplier[1]).abs() < 1e-6 && (w.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        // Harm that is over lets it sink again, harm that goes on takes it to the cap and no further.
+        (0..2000).for_each(|_| lift.observe(&rows, &y, &predicted));
+        assert_eq!(lift.multiplier, [0.0, CAP]);
+        (0..2000).for_each(|_| lift.observe(&rows, &y, &y));
+        assert_eq!(lift.multiplier, [0.0, 0.0]);
+    }
+}
