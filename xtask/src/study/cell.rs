@@ -1,6 +1,6 @@
 //! One cell of the study: a method on a case at a budget with a seed, and its file of results.
 
-use super::cases::{BUDGETS, Case, GROUP_METHODS};
+use super::cases::{BUDGETS, Case};
 use super::options::{Options, Schedule};
 use crate::sh::Result;
 use serde_json::{Value, json};
@@ -27,9 +27,7 @@ pub fn cells(options: &Options, default_method: &str) -> Vec<Cell> {
                 let method = if name == "default" { default_method } else { name };
                 for case in &asked {
                     let known = cells[from..].iter().any(|c| c.case.name == case.name && c.method == method);
-                    let left_out =
-                        case.counts_groups && (budget != BUDGETS[0] || !GROUP_METHODS.contains(&name.as_str()));
-                    if !known && !left_out {
+                    if !known && case.has(name, budget) {
                         cells.push(Cell { case, method: method.to_owned(), budget, seed });
                     }
                 }
@@ -93,9 +91,9 @@ mod tests {
     fn options() -> Options {
         let names = |n: &[&str]| n.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
         Options {
-            cases: names(&["motionsense", "groups-24"]),
+            cases: names(&["motionsense", "sites-24"]),
             methods: names(&["default", "magnitude", "taylor+kd", "kd"]),
-            budgets: vec![50, 25],
+            budgets: vec![50, 10],
             seeds: vec![0, 1],
             ..Options::default()
         }
@@ -108,15 +106,16 @@ mod tests {
         assert_eq!(
             names[..6],
             [
-                "motionsense taylor+kd 25 % seed 0",
-                "groups-24 taylor+kd 25 % seed 0",
-                "motionsense magnitude 25 % seed 0",
-                "groups-24 magnitude 25 % seed 0",
-                "motionsense kd 25 % seed 0",
-                "motionsense taylor+kd 25 % seed 1",
+                "motionsense taylor+kd 50 % seed 0",
+                "motionsense magnitude 50 % seed 0",
+                "motionsense kd 50 % seed 0",
+                "motionsense taylor+kd 50 % seed 1",
+                "motionsense magnitude 50 % seed 1",
+                "motionsense kd 50 % seed 1",
             ]
         );
-        assert_eq!(cells.len(), 2 * 5 + 2 * 3);
+        assert_eq!(names[6..8], ["motionsense taylor+kd 10 % seed 0", "sites-24 taylor+kd 10 % seed 0"]);
+        assert_eq!(cells.len(), 2 * 3 + 2 * 5);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub const DISTILLATION: [Pair; 4] =
     [("kd", "magnitude"), ("at+kd", "magnitude"), ("sp+kd", "magnitude"), ("pkt+kd", "magnitude")];
 
 /// Does the performance-weighted loss help?
-pub const WEIGHTED: [Pair; 2] = [("pw-loss", "magnitude"), ("taylor+pw-loss+kd+ceag", "taylor+kd+ceag")];
+pub const WEIGHTED: [Pair; 1] = [("pw-loss", "magnitude")];
 
 /// Does one stage beat two, at as many updates?
 pub const JOINT: [Pair; 3] = [("bifp", "fair-then-prune"), ("bifp", "prune-then-fair"), ("bifp", "magnitude")];
@@ -84,7 +84,7 @@ fn places(study: &Study) -> Vec<(&'static str, u32)> {
 
 /// Cases that count groups are about time.
 fn is_count(run: &Run) -> bool {
-    run.case.starts_with("groups")
+    run.case.starts_with("sites")
 }
 
 /// Does dissimilarity to the dense model track bias beyond what the share of MACs explains? One point per method and

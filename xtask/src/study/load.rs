@@ -42,6 +42,9 @@ pub struct Run {
     pub bytes: f64,
     /// Metric of the worst group on selection rows, f32, after the recovery.
     pub selection: Option<f64>,
+    /// The same of the dense network, and overall of this one.
+    pub selection_dense: Option<f64>,
+    pub selection_overall: Option<f64>,
     pub overall: f64,
     pub overall_dense: f64,
     pub worst: f64,
@@ -154,6 +157,8 @@ impl Run {
             macs_share: number("/budget/macs/value")? / number("/budget/macs/dense")?,
             bytes: number("/budget/flash/value")?,
             selection: r["history"].as_array().and_then(|h| h.last()?["worst"].as_f64()),
+            selection_dense: r["history"].as_array().and_then(|h| h.first()?["worst"].as_f64()),
+            selection_overall: r["history"].as_array().and_then(|h| h.last()?["overall"].as_f64()),
             overall: number("/overall/int8")?,
             overall_dense: number("/overall/dense")?,
             worst: number("/worst_group/int8")?,
@@ -196,7 +201,7 @@ pub fn sample(method: &str, seed: u64, worst: f64, excess: f64) -> Value {
             "budget": { "macs": { "value": 250, "dense": 1000 }, "flash": { "value": 80 } },
             "overall": { "dense": 0.9, "int8": 0.85, "churn": 0.1, "harmful_flips": 0.06 },
             "worst_group": { "group": "g=b", "int8": worst },
-            "history": [{ "worst": 0.1 }, { "worst": worst + 0.01 }],
+            "history": [{ "worst": 0.855 }, { "worst": worst + 0.01, "overall": 0.9 }],
             "groups": [
                 { "group": "g=a", "rows": 5, "dense": 0.92, "int8_interval": [0.8, 0.95],
                   "excess_drop": { "value": -excess, "lower": -0.2, "upper": 0.1 } },

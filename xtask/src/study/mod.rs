@@ -3,6 +3,7 @@
 
 mod cases;
 mod cell;
+mod choice;
 mod claims;
 mod counts;
 mod load;
@@ -14,7 +15,6 @@ mod runner;
 mod stats;
 mod summary;
 mod tables;
-mod tried;
 
 use crate::peers;
 use crate::sh::{Result, cmd, root, run};

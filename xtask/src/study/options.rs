@@ -1,6 +1,6 @@
 //! Which part of the study to run, from the command line.
 
-use super::cases::{BUDGETS, CANDIDATES, CASES, GROUPS, METHODS};
+use super::cases::{BUDGETS, CANDIDATES, CASES, METHODS, SITES};
 use crate::sh::{Result, target};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -85,16 +85,16 @@ fn list<T: FromStr>(text: &str) -> Result<Vec<T>> {
     text.split(',').map(number).collect()
 }
 
-/// Names of cases; `groups` stands for all that count groups.
+/// Names of cases; `sites` stands for all that count groups.
 fn cases(text: &str) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for name in text.split(',').map(str::trim) {
-        let found = CASES.iter().filter(|c| c.name == name || (name == GROUPS && c.counts_groups));
+        let found = CASES.iter().filter(|c| c.name == name || (name == SITES && c.counts()));
         let before = names.len();
         names.extend(found.map(|c| c.name.to_owned()));
         if names.len() == before {
             let known: Vec<&str> = CASES.iter().map(|c| c.name).collect();
-            return Err(format!("there is no case `{name}`; there are {} and {GROUPS}", known.join(", ")));
+            return Err(format!("there is no case `{name}`; there are {} and {SITES}", known.join(", ")));
         }
     }
     Ok(names)
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn a_selection_is_read() {
         let o =
-            parse("--cases mitbih,groups --methods kd,taylor+kd --budgets 10 --seeds 5-7 --schedule 2,5,20").unwrap();
-        assert_eq!(o.cases, ["mitbih", "groups-2", "groups-7", "groups-24"]);
+            parse("--cases mitbih,sites --methods kd,taylor+kd --budgets 10 --seeds 5-7 --schedule 2,5,20").unwrap();
+        assert_eq!(o.cases, ["mitbih", "sites-2", "sites-7", "sites-24"]);
         assert_eq!(o.methods, ["kd", "taylor+kd"]);
         assert_eq!((o.budgets, o.seeds), (vec![10], vec![5, 6, 7]));
         assert_eq!(o.schedule, Schedule { steps: 2, tune: 5, recover: 20 });

@@ -1,10 +1,11 @@
 //! Runs the cells that have no result yet, several at a time, each as a process of one thread.
 
+use super::cases::{Case, PEOPLE};
 use super::cell::{Cell, cells};
 use super::options::Options;
 use crate::bench::text;
 use crate::peers;
-use crate::sh::{Result, cmd, output, shared};
+use crate::sh::{self, Result, cmd, output, shared};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -42,6 +43,9 @@ pub fn run(options: &Options) -> Result<()> {
     let all = cells(options, &default_method);
     let waiting: Vec<&Cell> = all.iter().filter(|c| !runner.is_done(c)).collect();
     eprintln!("study: {} of {} cells are there already", all.len() - waiting.len(), all.len());
+    let mut cases: Vec<&Case> = waiting.iter().map(|c| c.case).collect();
+    cases.dedup_by_key(|c| c.name);
+    cases.into_iter().try_for_each(|c| runner.make(c))?;
     let next = Mutex::new(waiting.iter().enumerate());
     let worker = || -> Result<usize> {
         let mut failed = 0;
@@ -86,6 +90,29 @@ impl Runner<'_> {
             .map_err(|e| format!("{}: {e}", path.display()))
     }
 
+    /// The network and the data of a case.
+    fn files(&self, case: &Case) -> [PathBuf; 2] {
+        let folder = if case.counts() { self.options.dir.join("made") } else { self.shared.clone() };
+        [folder.join(format!("models/{}.onnx", case.model)), folder.join(format!("data/{}.npz", case.data))]
+    }
+
+    /// Makes the files of a case that has none in the folder of data, where they are not there yet.
+    fn make(&self, case: &Case) -> Result<()> {
+        let [model, data] = self.files(case);
+        let Some(sites) = case.sites.filter(|_| !model.is_file()) else { return Ok(()) };
+        for folder in [&model, &data].iter().filter_map(|f| f.parent()) {
+            std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        }
+        let [people, rows] = PEOPLE.map(|n| n.to_string());
+        let mut c = cmd(&self.evenkeel);
+        sh::run(
+            c.args(["synth", "--subjects", &people, "--rows-per-subject", &rows, "--sites", &sites.to_string(), "-o"])
+                .arg(&data),
+        )?;
+        let mut c = cmd(&self.evenkeel);
+        sh::run(c.args(["train", "--arch", "cnn1d", "--data"]).arg(&data).arg("-o").arg(&model))
+    }
+
     fn key(&self, cell: &Cell) -> Value {
         cell.key(&self.version, self.options.schedule)
     }
@@ -106,8 +133,8 @@ impl Runner<'_> {
         let s = self.options.schedule;
         let mut c = cmd("sh");
         c.args(["-c", TIMED, "sh"]).arg(&self.evenkeel).arg("prune");
-        c.arg(self.shared.join(format!("models/{}.onnx", cell.case.model)));
-        c.arg("--data").arg(self.shared.join(format!("data/{}.npz", cell.case.data)));
+        let [model, data] = self.files(cell.case);
+        c.arg(model).arg("--data").arg(data);
         c.arg("--contract").arg(&contract).arg("-o").arg(work.join("model.keel"));
         c.args(["--json", "--allow-unproven", "--method", &cell.method, "--seed", &cell.seed.to_string()]);
         for (flag, value) in [("--steps", s.steps), ("--tune", s.tune), ("--recover", s.recover)] {
@@ -126,7 +153,7 @@ impl Runner<'_> {
         let report: Value =
             if code == 0 { serde_json::from_slice(&out.stdout).unwrap_or_default() } else { Value::Null };
         let error = report.is_null().then(|| complaint(&said, &[&text(&work), &text(&self.shared)]));
-        let compared = error.is_none() && cell.seed < COMPARED && !cell.case.counts_groups;
+        let compared = error.is_none() && cell.seed < COMPARED && !cell.case.counts();
         let similarity = if compared { self.similarity(cell, &work)? } else { Value::Null };
         let result = json!({
             "key": self.key(cell),
@@ -153,8 +180,8 @@ impl Runner<'_> {
     /// say, which is no reason to lose the run.
     fn similarity(&self, cell: &Cell, work: &Path) -> Result<Value> {
         let mut c = cmd(&self.evenkeel);
-        c.arg("compare").arg(self.shared.join(format!("models/{}.onnx", cell.case.model))).arg(work.join("model.keel"));
-        c.arg("--data").arg(self.shared.join(format!("data/{}.npz", cell.case.data)));
+        let [model, data] = self.files(cell.case);
+        c.arg("compare").arg(model).arg(work.join("model.keel")).arg("--data").arg(data);
         c.args(["--groups", cell.case.groups, "--metric", cell.case.metric, "--json"]);
         c.arg("--pruned").arg(work.join("model.pruned.onnx"));
         c.env("RAYON_NUM_THREADS", "1").stdin(Stdio::null());

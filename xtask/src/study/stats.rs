@@ -47,6 +47,11 @@ impl Estimate {
         Some(Estimate { n: v.len(), mean, interval })
     }
 
+    /// The mean without its interval.
+    pub fn alone(self) -> Self {
+        Estimate { interval: None, ..self }
+    }
+
     /// Whether more than 0 is shown.
     pub fn word(self, more_is_better: bool) -> Word {
         match self.interval {
