@@ -55,3 +55,27 @@ fn error(metric: Metric, y: &[usize], dense: &[usize], now: &[usize], rows: &[us
     };
     (cells.iter().map(|(_, rows)| variance(rows)).sum::<f64>()).sqrt() / count
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::terms::testing::groups;
+
+    /// One of five rows lost may be chance, 30 of 100 is not.
+    #[test]
+    fn what_a_few_rows_lose_is_not_shown() {
+        let groups = groups(&[300, 100, 5]);
+        let (y, dense) = (vec![0; 405], vec![0; 405]);
+        let lost = |rows: std::ops::Range<usize>| {
+            let now: Vec<usize> = (0..405).map(|i| usize::from(rows.contains(&i))).collect();
+            standing(Metric::Accuracy, &y, &dense, &now, &groups)
+        };
+        let few = lost(400..401);
+        assert!((few.max_excess_drop - (0.2 - 1.0 / 405.0)).abs() < 1e-12 && few.shown_excess_drop < 0.02, "{few:?}");
+        let many = lost(300..330);
+        let error = ((32.0 - 900.0 / 103.0) / 103f64.powi(2)).sqrt();
+        assert!((many.max_excess_drop - (0.3 - 30.0 / 405.0)).abs() < 1e-12, "{many:?}");
+        assert!((many.max_excess_drop - many.shown_excess_drop - 2.0 * error).abs() < 1e-12, "{many:?}");
+        assert_eq!(lost(0..0).max_excess_drop, 0.0);
+    }
+}
