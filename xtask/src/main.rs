@@ -34,9 +34,9 @@ cargo xtask <command>
   bench [FLAGS]     instructions of the MLPerf Tiny networks and the networks of ../shared on emulated Cortex-M4,
                     Cortex-M55 and AArch64 cores, sizes, and times on this host beside its peers. --layers: each layer
                     too; --no-peers: no times; --accept: write the counts that tests hold kernels to
-  study [FLAGS]     every method of `evenkeel methods` and some sums on three data sets over budgets and seeds; what is
-                    there already in target/study is not run again. --cases, --methods, --budgets (50,25,10): lists
-                    with commas; --seeds: 5 (0 to 4), 5-9 or 1,3; --jobs N at a time (2); --schedule STEPS,TUNE,RECOVER;
+  study [FLAGS]     every method of `evenkeel methods` and some sums on three data sets over budgets and seeds, and the
+                    constraint on synthetic sets of 2, 7 and 24 groups (--cases sites --budgets 10); what is there
+                    already in target/study is not run again. --cases, --methods, --budgets (50,25,10): lists with commas; --seeds: 5 (0 to 4), 5-9 or 1,3; --jobs N at a time (2); --schedule STEPS,TUNE,RECOVER;
                     --binary FILE: the command to run; --dir FOLDER; --retry: what failed, again.
                     study page: docs/study.md from the results; study verdict: docs/verdict.md;
                     study monitor: docs/monitor.md, false alarms, run lengths and delays of the monitor

@@ -69,6 +69,7 @@ struct Seen {
 
 impl Compare {
     pub fn run(&self) -> Result<()> {
+        check_cluster(&self.groups, self.cluster.as_deref())?;
         let dense = chain::load_network(&self.dense)?;
         let outputs = dense.output_shape().len();
         if let Some(class) = self.metric.class().filter(|c| *c >= outputs) {
@@ -83,7 +84,6 @@ impl Compare {
         let (cpu, stop) = (device("cpu")?, Stop::on_ctrl_c()?);
         let logits = p.select.logits(&Net::new(&dense, &cpu), &stop)?;
         let predictions = set::classes(&logits, outputs);
-        check_cluster(&self.groups, self.cluster.as_deref())?;
         let cluster = self.cluster.as_deref().map(|c| cluster_codes(&p.data.select, Some(c)));
         let clusters = cluster.transpose().map_err(|e| e.at(&self.data))?;
         let mut panel = Comparison {

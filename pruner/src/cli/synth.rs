@@ -46,7 +46,7 @@ impl Synth {
         let rows = parts.y.len();
         if self.json {
             return print_json(
-                &json!({"file": self.output, "rows": rows, "subjects": spec.subjects, "seed": spec.seed}),
+                &json!({"file": self.output, "rows": rows, "subjects": spec.subjects, "sites": spec.sites, "seed": spec.seed}),
             );
         }
         say!(

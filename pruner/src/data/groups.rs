@@ -134,8 +134,8 @@ pub fn check_cluster(entries: &[String], column: Option<&str>) -> Result<()> {
     let Some(column) = column.map(str::trim) else { return Ok(()) };
     match entries.iter().find(|e| e.split('*').any(|part| part.trim() == column)) {
         Some(entry) => Err(Error::new(format!("cluster = `{column}` is a column of the groups `{entry}` as well")).help(
-            "a group would be a cluster of its own, which tells nothing; leave the cluster out, and the verdict is about \
-             these groups alone, or name other groups",
+            "a group would be a cluster of its own, which tells nothing; leave that entry out, or, where it is the only one, \
+             leave the cluster out, and the verdict is about these very groups",
         )),
         None => Ok(()),
     }

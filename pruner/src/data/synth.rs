@@ -59,7 +59,7 @@ struct Subject {
     noise: f64,
 }
 
-/// Makes the set: columns `site` (wrist, ankle), `age_band` and `subject`, split by subject.
+/// Makes the set: columns `site` (wrist and ankle, or `site00` and so on), `age_band` and `subject`, split by subject.
 ///
 /// # Errors
 /// Says which size of `spec` is too small or too large.
@@ -72,7 +72,11 @@ pub fn generate(spec: &SynthSpec) -> Result<Parts> {
         }
     };
     range("subjects", spec.subjects, 6, 10_000)?;
-    range("sites", spec.sites, 2, (spec.subjects / 12 + 1).max(2))?;
+    let most = (spec.subjects / 12 + 1).max(2);
+    if !(2..=most).contains(&spec.sites) {
+        return Err(Error::new(format!("sites = {} is out of range", spec.sites))
+            .help(format!("choose a number from 2 to {most}; every 12 subjects more allow one more")));
+    }
     range("rows per subject", spec.rows_per_subject, CLASSES.len(), 10_000)?;
     range("all rows", spec.subjects * spec.rows_per_subject, 1, 2_000_000)?;
 

@@ -277,7 +277,7 @@ pub const PARTS: [Part; 31] = [
         Kind::Distil(Teaches::WhenRight),
         Labels::None,
         First,
-        "the same on the rows that the dense model gets right; labels alone teach the others",
+        "the same on the rows that the dense model gets right; labels teach the others",
         "Meng et al. 2019",
     ),
     part(

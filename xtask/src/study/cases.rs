@@ -104,13 +104,14 @@ pub const COUNT_METHODS: [(&str, &str); 3] =
     [("ceag", "magnitude"), ("magnitude+lift", "magnitude"), ("default", "blend+ckd+average")];
 
 /// The default and what is published; what comes first is run first for every seed.
-pub const METHODS: [&str; 23] = [
+pub const METHODS: [&str; 24] = [
     "default",
     "magnitude",
     "taylor",
     "ceag",
     "fairgrape",
     "kd",
+    "ckd",
     "fairprune",
     "bifp",
     "equal-loss",

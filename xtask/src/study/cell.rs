@@ -1,6 +1,6 @@
 //! One cell of the study: a method on a case at a budget with a seed, and its file of results.
 
-use super::cases::{BUDGETS, Case};
+use super::cases::{BUDGETS, Case, PEOPLE};
 use super::options::{Options, Schedule};
 use crate::sh::Result;
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ impl Cell {
     /// files lie.
     pub fn key(&self, version: &str, schedule: Schedule) -> Value {
         let Schedule { steps, tune, recover } = schedule;
-        json!({
+        let mut key = json!({
             "version": version,
             "case": self.case.name,
             "model": self.case.model,
@@ -56,7 +56,11 @@ impl Cell {
             "method": self.method,
             "seed": self.seed,
             "schedule": [steps, tune, recover],
-        })
+        });
+        if self.case.counts() {
+            key["people"] = json!(PEOPLE);
+        }
+        key
     }
 
     /// Whether the file holds a result of this key; with `retry`, one that is no failure.

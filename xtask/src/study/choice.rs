@@ -21,8 +21,11 @@ const WORDS: &str = "\
 /// The table and the words under it.
 pub fn choice(study: &Study) -> String {
     let budget = BUDGETS[0];
-    let cases: Vec<&Case> =
-        CASES.iter().filter(|c| !c.counts() && method(study, c.name, budget, "default").is_some()).collect();
+    // One case of each data set.
+    let cases: Vec<&Case> = CASES
+        .iter()
+        .filter(|c| !c.counts() && c.name == c.data && method(study, c.name, budget, "default").is_some())
+        .collect();
     let candidates = ["default"].iter().chain(CANDIDATES.iter().filter(|c| **c != study.default)).chain(&["magnitude"]);
     let rows: Vec<Vec<String>> = candidates.filter_map(|c| row(study, &cases, budget, c)).collect();
     let mut head = vec!["method".to_owned()];

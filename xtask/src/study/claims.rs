@@ -1,6 +1,6 @@
 //! What papers claim beside what the runs show. The words around the numbers are fixed; verdict words are computed.
 
-use super::cases::{BOUND, BUDGETS, METHODS};
+use super::cases::{BOUND, BUDGETS, Case, METHODS};
 use super::load::{Run, Study};
 use super::stats::{Correlation, Word, partial_spearman, spearman};
 use super::summary::{CEV, Cellful, DISSIMILARITY, EXCESS, MACS_SHARE, Measure, OVERALL, WORST, method, methods};
@@ -82,9 +82,9 @@ fn places(study: &Study) -> Vec<(&'static str, u32)> {
     found
 }
 
-/// Cases that count groups are about time.
+/// Cases that count groups have a section of their own.
 fn is_count(run: &Run) -> bool {
-    run.case.starts_with("sites")
+    Case::named(run.case).is_some_and(Case::counts)
 }
 
 /// Does dissimilarity to the dense model track bias beyond what the share of MACs explains? One point per method and

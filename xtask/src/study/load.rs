@@ -14,6 +14,8 @@ pub struct Study {
     pub failures: Vec<Failure>,
     /// What `default` stands for.
     pub default: String,
+    /// How many results are of another contract than the case has by now; they are left out.
+    pub others: usize,
     /// Programs and schedules of the runs, each once. More than one means that the runs do not compare.
     pub programs: Vec<String>,
 }
@@ -76,7 +78,7 @@ pub fn load(dir: &Path) -> Result<Study> {
             .to_owned(),
         Err(e) => return Err(format!("{}: {e}; run `cargo xtask study` first", noted.display())),
     };
-    let mut study = Study { runs: vec![], failures: vec![], default, programs: vec![] };
+    let mut study = Study { runs: vec![], failures: vec![], default, others: 0, programs: vec![] };
     for case in &CASES {
         for method in entries(&dir.join(case.name)) {
             for budget in BUDGETS {
@@ -84,8 +86,12 @@ pub fn load(dir: &Path) -> Result<Study> {
                 files.retain(|f| f.extension().is_some_and(|e| e == "json"));
                 for file in files {
                     let text = std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-                    let value = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", file.display()))?;
-                    study.add(case, budget, &value);
+                    let value: Value = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+                    if value["key"]["contract"] == case.contract(budget).as_str() {
+                        study.add(case, budget, &value);
+                    } else {
+                        study.others += 1;
+                    }
                 }
             }
         }

@@ -43,9 +43,7 @@ pub fn run(options: &Options) -> Result<()> {
     let all = cells(options, &default_method);
     let waiting: Vec<&Cell> = all.iter().filter(|c| !runner.is_done(c)).collect();
     eprintln!("study: {} of {} cells are there already", all.len() - waiting.len(), all.len());
-    let mut cases: Vec<&Case> = waiting.iter().map(|c| c.case).collect();
-    cases.dedup_by_key(|c| c.name);
-    cases.into_iter().try_for_each(|c| runner.make(c))?;
+    waiting.iter().try_for_each(|c| runner.make(c.case))?;
     let next = Mutex::new(waiting.iter().enumerate());
     let worker = || -> Result<usize> {
         let mut failed = 0;

@@ -85,7 +85,7 @@ impl Cellful<'_> {
 pub fn sample_study() -> Study {
     use super::cases::CASES;
     use super::load::sample;
-    let mut study = Study { runs: vec![], failures: vec![], default: "kd".to_owned(), programs: vec![] };
+    let mut study = Study { runs: vec![], failures: vec![], default: "kd".to_owned(), others: 0, programs: vec![] };
     let cells = [
         ("magnitude", [0.80, 0.81, 0.82], [0.03, 0.02, 0.04]),
         ("kd", [0.84, 0.86, 0.85], [0.01, 0.01, 0.02]),

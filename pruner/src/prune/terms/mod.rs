@@ -3,7 +3,7 @@
 //! | module | term |
 //! | --- | --- |
 //! | [`ceag`] | a multiplier per group on its excess drop |
-//! | [`lift`] | the same as more weight for the rows of the group, and never less for others |
+//! | [`lift`] | the same as more weight for the rows of the group, and for others no less than a quarter of it |
 //! | [`drops`] | the running excess drop of each group, for these two |
 //! | [`equal_loss`] | a multiplier per group on its loss |
 //! | [`surrogate`] | BiFP's convex surrogate of accuracy parity |
