@@ -13,7 +13,7 @@ pub struct Standing {
     pub worst: f64,
     /// Largest excess drop of a group against the dense model.
     pub max_excess_drop: f64,
-    /// Largest excess drop less [`DOUBT`] standard errors of the group's drop: what can hardly be chance.
+    /// Largest excess drop less two standard errors of the group's drop: what can hardly be chance.
     pub shown_excess_drop: f64,
 }
 
