@@ -9,7 +9,7 @@
 //! `- Σ λ_g CE` takes weight from everybody, so groups without a multiplier count for nothing once `Σ λ` is 1: with many
 //! groups all may end worse. It is kept as published; [`lift`](super::lift) does without.
 
-use super::drops::Drops;
+use super::drops::{Drops, Multipliers};
 use crate::contract::Metric;
 use crate::data::GroupSet;
 use crate::fair::metrics::hit;
@@ -24,12 +24,10 @@ const CAP: f32 = 2.0;
 #[derive(Clone, Debug)]
 pub struct Constraint<'a> {
     metric: Metric,
-    bound: f32,
     groups: &'a GroupSet,
     /// Importance of each row, so that a group's loss is that of the contract's metric.
     weight: &'a [f32],
-    drops: Drops<'a>,
-    lambda: Vec<f32>,
+    multipliers: Multipliers<'a>,
 }
 
 impl<'a> Constraint<'a> {
@@ -44,44 +42,43 @@ impl<'a> Constraint<'a> {
         classes: usize,
     ) -> Self {
         let drops = Drops::new(metric, groups, dense, classes);
-        Constraint { metric, bound: bound as f32, groups, weight, drops, lambda: vec![0.0; groups.groups.len()] }
+        Constraint { metric, groups, weight, multipliers: Multipliers::new(drops, bound, RATE, CAP) }
     }
 
     /// The multipliers, one per group.
     pub fn lambda(&self) -> &[f32] {
-        &self.lambda
+        self.multipliers.of_group()
     }
 
     /// Takes in the outcomes of a batch and moves the multipliers of its groups.
     pub fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) {
-        for (g, psi) in self.drops.observe(rows, y, predicted) {
-            self.lambda[g] = (self.lambda[g] + RATE * (psi - self.bound)).clamp(0.0, CAP);
-        }
+        self.multipliers.observe(rows, y, predicted);
     }
 
     /// What the multipliers add to the weight of each row of a batch, and the factor `1 / (1 + Σ λ)`.
     pub fn weights(&self, rows: &[usize], y: &[usize]) -> (Vec<f32>, f32) {
         let counts = |i: usize| hit(self.metric, y[i], y[i]).is_some();
-        let (mut of_group, mut all) = (vec![0.0f32; self.lambda.len()], 0.0);
+        let lambda = self.lambda();
+        let (mut of_group, mut all) = (vec![0.0f32; lambda.len()], 0.0);
         for (_, &row) in rows.iter().enumerate().filter(|(i, _)| counts(*i)) {
             all += self.weight[row];
             self.groups.of_row[row].iter().for_each(|&g| of_group[g as usize] += self.weight[row]);
         }
-        let present: f32 = self.lambda.iter().zip(&of_group).filter(|(_, w)| **w > 0.0).map(|(l, _)| l).sum();
+        let present: f32 = lambda.iter().zip(&of_group).filter(|(_, w)| **w > 0.0).map(|(l, _)| l).sum();
         let extra = rows.iter().enumerate().map(|(i, &row)| {
             if !counts(i) {
                 return 0.0;
             }
             let groups = self.groups.of_row[row].iter().map(|&g| g as usize);
-            self.weight[row] * (groups.map(|g| self.lambda[g] / of_group[g]).sum::<f32>() - present / all)
+            self.weight[row] * (groups.map(|g| lambda[g] / of_group[g]).sum::<f32>() - present / all)
         });
-        (extra.collect(), 1.0 / (1.0 + self.lambda.iter().sum::<f32>()))
+        (extra.collect(), 1.0 / (1.0 + lambda.iter().sum::<f32>()))
     }
 }
 
 impl Term for Constraint<'_> {
     fn begin(&mut self) {
-        self.drops.forget();
+        self.multipliers.forget();
     }
 
     fn weigh(&mut self, batch: &Batch, weights: &mut Weights) {
@@ -121,7 +118,7 @@ mod tests {
         c.observe(&rows, &y, &predicted);
         // 50 of 100 rows, less 50 of 400: the rings of b hold all its rows.
         assert!((c.lambda()[1] - RATE * (0.5 - 0.125 - 0.02)).abs() < 1e-6, "{:?}", c.lambda());
-        assert_eq!((c.lambda()[0], c.lambda.len()), (0.0, 4));
+        assert_eq!((c.lambda()[0], c.lambda().len()), (0.0, 4));
         let (w, scale) = c.weights(&[0, 1, 300], &[0, 0, 0]);
         assert!(w[2] > 0.0 && w[0] < 0.0 && scale < 1.0);
         assert!(w.iter().sum::<f32>().abs() < 1e-6, "the penalty moves weight between groups, it adds none");

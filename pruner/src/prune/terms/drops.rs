@@ -95,6 +95,42 @@ impl<'a> Drops<'a> {
     }
 }
 
+/// A multiplier per group that follows its excess drop: `μ_g += rate · (psi_g - bound)` from 0 to a cap, in batches that hold
+/// the group.
+#[derive(Clone, Debug)]
+pub struct Multipliers<'a> {
+    drops: Drops<'a>,
+    bound: f32,
+    rate: f32,
+    cap: f32,
+    of_group: Vec<f32>,
+}
+
+impl<'a> Multipliers<'a> {
+    /// All 0.
+    pub fn new(drops: Drops<'a>, bound: f64, rate: f32, cap: f32) -> Self {
+        let of_group = vec![0.0; drops.rings.len()];
+        Multipliers { drops, bound: bound as f32, rate, cap, of_group }
+    }
+
+    /// One per group.
+    pub fn of_group(&self) -> &[f32] {
+        &self.of_group
+    }
+
+    /// Takes in the outcomes of a batch and moves the multipliers of its groups.
+    pub fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) {
+        for (g, psi) in self.drops.observe(rows, y, predicted) {
+            self.of_group[g] = (self.of_group[g] + self.rate * (psi - self.bound)).clamp(0.0, self.cap);
+        }
+    }
+
+    /// Forgets all outcomes; the multipliers stay.
+    pub fn forget(&mut self) {
+        self.drops.forget();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

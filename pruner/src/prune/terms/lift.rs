@@ -10,7 +10,7 @@
 //! the rows, so that a group of one row in 24 is lifted by as much a batch as one of a half, once it has shown enough
 //! outcomes, and no row takes the whole loss.
 
-use super::drops::Drops;
+use super::drops::{Drops, Multipliers};
 use crate::contract::Metric;
 use crate::data::GroupSet;
 use crate::fair::metrics::hit;
@@ -25,24 +25,15 @@ const CAP: f32 = 3.0;
 #[derive(Clone, Debug)]
 pub struct Lift<'a> {
     metric: Metric,
-    bound: f32,
     groups: &'a GroupSet,
-    drops: Drops<'a>,
-    multiplier: Vec<f32>,
+    multipliers: Multipliers<'a>,
 }
 
 impl<'a> Lift<'a> {
     /// For the rows of the training split, of which the dense model predicts `dense` of so many `classes`.
     pub fn new(metric: Metric, bound: f64, groups: &'a GroupSet, dense: &'a [usize], classes: usize) -> Self {
         let drops = Drops::new(metric, groups, dense, classes);
-        Lift { metric, bound: bound as f32, groups, drops, multiplier: vec![0.0; groups.groups.len()] }
-    }
-
-    /// Takes in the outcomes of a batch, and moves the multipliers of its groups.
-    fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) {
-        for (g, psi) in self.drops.observe(rows, y, predicted) {
-            self.multiplier[g] = (self.multiplier[g] + RATE * (psi - self.bound)).clamp(0.0, CAP);
-        }
+        Lift { metric, groups, multipliers: Multipliers::new(drops, bound, RATE, CAP) }
     }
 
     /// Lifts the weights of rows of classes `y` that the metric counts; their sum stays.
@@ -50,7 +41,7 @@ impl<'a> Lift<'a> {
         let before: f32 = weight.iter().sum();
         let rows = rows.iter().zip(y);
         for (w, (&row, _)) in weight.iter_mut().zip(rows).filter(|(_, (_, y))| hit(self.metric, **y, **y).is_some()) {
-            let multipliers = self.groups.of_row[row].iter().map(|&g| self.multiplier[g as usize]);
+            let multipliers = self.groups.of_row[row].iter().map(|&g| self.multipliers.of_group()[g as usize]);
             *w *= 1.0 + multipliers.sum::<f32>().min(CAP);
         }
         let after: f32 = weight.iter().sum();
@@ -62,11 +53,11 @@ impl<'a> Lift<'a> {
 
 impl Term for Lift<'_> {
     fn begin(&mut self) {
-        self.drops.forget();
+        self.multipliers.forget();
     }
 
     fn weigh(&mut self, batch: &Batch, weights: &mut Weights) {
-        self.observe(batch.rows, &batch.y, &batch.predicted());
+        self.multipliers.observe(batch.rows, &batch.y, &batch.predicted());
         self.lift(batch.rows, &batch.y, &mut weights.row);
     }
 }
@@ -83,18 +74,25 @@ mod tests {
         let mut lift = Lift::new(Metric::Accuracy, 0.02, &set, &y, 2);
         let rows: Vec<usize> = (0..400).collect();
         let predicted: Vec<usize> = rows.iter().map(|&r| usize::from(r >= 300 && r % 2 == 0)).collect();
-        lift.observe(&rows, &y, &predicted);
+        lift.multipliers.observe(&rows, &y, &predicted);
         // 50 of 100 rows, less 50 of 400.
         let step = 0.5 - 0.125 - 0.02;
-        assert!((lift.multiplier[1] - RATE * step).abs() < 1e-6 && lift.multiplier[0] == 0.0, "{:?}", lift.multiplier);
+        assert!(
+            (lift.multipliers.of_group()[1] - RATE * step).abs() < 1e-6 && lift.multipliers.of_group()[0] == 0.0,
+            "{:?}",
+            lift.multipliers
+        );
         let mut w = [0.25; 4];
         lift.lift(&[0, 1, 2, 300], &[0; 4], &mut w);
-        assert!((w[3] / w[0] - 1.0 - lift.multiplier[1]).abs() < 1e-6 && (w.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!(
+            (w[3] / w[0] - 1.0 - lift.multipliers.of_group()[1]).abs() < 1e-6
+                && (w.iter().sum::<f32>() - 1.0).abs() < 1e-6
+        );
         // Harm that is over lets it sink again, harm that goes on takes it to the cap and no further.
-        (0..2000).for_each(|_| lift.observe(&rows, &y, &predicted));
-        assert_eq!(lift.multiplier, [0.0, CAP]);
-        (0..2000).for_each(|_| lift.observe(&rows, &y, &y));
-        assert_eq!(lift.multiplier, [0.0, 0.0]);
+        (0..2000).for_each(|_| lift.multipliers.observe(&rows, &y, &predicted));
+        assert_eq!(lift.multipliers.of_group(), [0.0, CAP]);
+        (0..2000).for_each(|_| lift.multipliers.observe(&rows, &y, &y));
+        assert_eq!(lift.multipliers.of_group(), [0.0, 0.0]);
     }
 
     /// Rows of other classes than a recall is of stay as they are, and more multipliers than one lift to the cap at most.
@@ -106,7 +104,10 @@ mod tests {
         set.of_row[300..].iter_mut().for_each(|of| of.push(2));
         let y: Vec<usize> = (0..400).map(|r| r % 2).collect();
         let mut lift = Lift::new(Metric::Recall(1), 0.02, &set, &y, 2);
-        lift.multiplier = vec![0.0, CAP, CAP];
+        let all: Vec<usize> = (0..400).collect();
+        let lost: Vec<usize> = all.iter().map(|&r| if r < 300 { y[r] } else { 0 }).collect();
+        (0..10).for_each(|_| lift.multipliers.observe(&all, &y, &lost));
+        assert_eq!(lift.multipliers.of_group(), [0.0, CAP, CAP]);
         let mut w = [0.25; 4];
         lift.lift(&[0, 1, 300, 301], &[0, 1, 0, 1], &mut w);
         assert!((w[3] / w[0] - 1.0 - CAP).abs() < 1e-6 && w[0] == w[1] && w[0] == w[2], "{w:?}");
