@@ -43,6 +43,14 @@ fn one_cluster_bounds_nothing_and_no_strata_are_exactly_zero() {
 }
 
 #[test]
+fn no_bound_lies_beyond_the_least_estimate_there_can_be() {
+    // The group's row was harmed as much as can be, all others helped: -3/4 · 2 is the least there is.
+    let c = psi(1, &[-1.0, 1.0, 1.0, 1.0], None, 0.001);
+    assert_eq!((c.value, c.lower()), (-1.5, -1.5));
+    assert!(c.up > 0.1);
+}
+
+#[test]
 fn growth_is_enough() {
     // 40 rows with 4 flips, repeated k times: the bound at k = factor meets the slack that was asked for.
     let at = |k: usize, clustered: bool| {
@@ -69,7 +77,13 @@ proptest! {
         let n_g = ((values.len() as f64 * cut) as usize).clamp(1, values.len() - 1);
         let clusters: Vec<u32> = (0..values.len() as u32).map(|i| i % groups).collect();
         let c = psi(n_g, &values, None, alpha);
-        prop_assert!(c.up > 0.0 && c.down > 0.0);
+        // Nothing lies beyond the largest estimate that can be, or under the smallest; everywhere else a bound has width.
+        let at_end = |of_group: f64| {
+            let (group, others) = values.split_at(n_g);
+            group.iter().all(|v| *v == of_group) && others.iter().all(|v| *v == -of_group)
+        };
+        prop_assert!(c.up > 0.0 || at_end(1.0));
+        prop_assert!(c.down > 0.0 || at_end(-1.0));
         // Mirrored values mirror the bounds; smaller alpha and clusters widen them.
         let mirrored: Vec<f64> = values.iter().map(|v| -v).collect();
         let m = psi(n_g, &mirrored, None, alpha);
