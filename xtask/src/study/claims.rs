@@ -240,6 +240,20 @@ pub fn default_against_all(study: &Study, case: &str) -> String {
             _ => "cannot tell",
         }),
     ));
+    if let Some((group, drop)) = default.most_harmed() {
+        out.push_str(&format!(
+            "\nOver all seeds, the group that loses most is {group}: {} points more than everybody.",
+            percent(Some(drop))
+        ));
+    }
+    if let Some(chance) = default.estimate(|r| r.excess_by_chance) {
+        out.push_str(&format!(
+            " Where pruning takes from all groups alike and as many rows flip, the largest excess drop of a run is {} points \
+             on average, by chance.",
+            percent(Some(chance.alone()))
+        ));
+    }
+    out.push('\n');
     if !missed.is_empty() {
         out.push_str(&format!("\nMissed against: {}.\n", missed.join(", ")));
     }

@@ -1,6 +1,7 @@
 //! Reads the results of a study back: one [`Run`] per file.
 
 use super::cases::{BUDGETS, CASES, Case};
+use super::stats::largest_by_chance;
 use crate::sh::Result;
 use serde_json::Value;
 use std::fs::read_dir;
@@ -54,6 +55,11 @@ pub struct Run {
     /// Of the worst group, over the rows or clusters of the verdict split.
     pub worst_interval: Option<[f64; 2]>,
     pub excess: f64,
+    /// What `excess` would be on average if every group lost the same and as many rows flipped; only where rows are
+    /// independent and the metric is accuracy.
+    pub excess_by_chance: Option<f64>,
+    /// Every group's excess drop.
+    pub drops: Vec<(String, f64)>,
     /// Of the group with the largest excess drop, likewise.
     pub excess_interval: Option<[f64; 2]>,
     pub churn: Option<f64>,
@@ -171,6 +177,8 @@ impl Run {
             worst_dense: groups.iter().filter_map(|g| g["dense"].as_f64()).fold(f64::INFINITY, f64::min),
             worst_interval: worst.and_then(|g| pair(&g["int8_interval"][0], &g["int8_interval"][1])),
             excess: drop(most)?,
+            excess_by_chance: by_chance(r, groups),
+            drops: groups.iter().filter_map(|g| Some((g["group"].as_str()?.to_owned(), drop(g)?))).collect(),
             excess_interval: pair(&most["excess_drop"]["lower"], &most["excess_drop"]["upper"]),
             churn: number("/overall/churn"),
             harmful_flips: number("/overall/harmful_flips"),
@@ -181,6 +189,20 @@ impl Run {
             cpu_seconds: stored["cpu_seconds"].as_f64(),
         })
     }
+}
+
+/// Groups share no rows here, and everybody's drop is taken from all of them alike, so the largest excess drop is on
+/// average what the largest of the groups' own drops is.
+fn by_chance(report: &Value, groups: &[Value]) -> Option<f64> {
+    if report["metric"] != "accuracy" || !report["cluster"].is_null() {
+        return None;
+    }
+    let deviation = |g: &Value| {
+        let (n, harm) = (g["n"].as_f64()?, g["harmful_flips"].as_f64()?);
+        let help = g["churn"].as_f64()? - harm;
+        Some(((harm + help - (harm - help).powi(2)).max(0.0) / n).sqrt())
+    };
+    Some(largest_by_chance(&groups.iter().map(deviation).collect::<Option<Vec<f64>>>()?))
 }
 
 fn pair(lower: &Value, upper: &Value) -> Option<[f64; 2]> {
@@ -204,14 +226,16 @@ pub fn sample(method: &str, seed: u64, worst: f64, excess: f64) -> Value {
         "similarity": { "layers": [{ "everybody": { "value": 0.9 } }, { "everybody": {} }, { "everybody": { "value": 0.7 } }] },
         "report": {
             "verdict": "UNDECIDED",
+            "metric": "accuracy",
+            "cluster": null,
             "budget": { "macs": { "value": 250, "dense": 1000 }, "flash": { "value": 80 } },
             "overall": { "dense": 0.9, "int8": 0.85, "churn": 0.1, "harmful_flips": 0.06 },
             "worst_group": { "group": "g=b", "int8": worst },
             "history": [{ "worst": 0.855 }, { "worst": worst + 0.01, "overall": 0.9 }],
             "groups": [
-                { "group": "g=a", "rows": 5, "dense": 0.92, "int8_interval": [0.8, 0.95],
+                { "group": "g=a", "rows": 5, "n": 400, "churn": 0.1, "harmful_flips": 0.06, "dense": 0.92, "int8_interval": [0.8, 0.95],
                   "excess_drop": { "value": -excess, "lower": -0.2, "upper": 0.1 } },
-                { "group": "g=b", "rows": 5, "dense": 0.88, "int8_interval": [0.7, 0.9],
+                { "group": "g=b", "rows": 5, "n": 400, "churn": 0.1, "harmful_flips": 0.06, "dense": 0.88, "int8_interval": [0.7, 0.9],
                   "excess_drop": { "value": excess, "lower": -0.1, "upper": 0.2 } },
             ],
             "metrics": {

@@ -27,7 +27,8 @@ How to read the numbers:
   and 22 records in that of mitbih, so there they say little.
 - *On selection rows* is what a method is to be chosen by; who chooses by the verdict split flatters what is chosen.
 - *Excess drop* is a group's drop less everybody's; the table has that of the group with the largest. The largest of
-  several estimates is more than 0 by chance alone.
+  several estimates is more than 0 by chance alone; *by chance* is how much, on average, for a network that takes from
+  all groups alike and flips as many rows (where rows are independent and the metric is accuracy).
 - CEV and SDE are over classes, in the convention of 2021 (percent², percent), for everybody.
 - Differences are paired: the same seed of both methods. *better* and *worse* are said only where the interval excludes
   0, otherwise *not told apart*. Each interval holds by itself: of twenty comparisons of equal methods, one is wrong on

@@ -90,7 +90,9 @@ impl Runner<'_> {
 
     /// The network and the data of a case.
     fn files(&self, case: &Case) -> [PathBuf; 2] {
-        let folder = if case.counts() { self.options.dir.join("made") } else { self.shared.clone() };
+        // Data of another size are other files.
+        let made = || self.options.dir.join(format!("made/{}x{}", PEOPLE[0], PEOPLE[1]));
+        let folder = if case.counts() { made() } else { self.shared.clone() };
         [folder.join(format!("models/{}.onnx", case.model)), folder.join(format!("data/{}.npz", case.data))]
     }
 

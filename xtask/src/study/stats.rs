@@ -79,6 +79,22 @@ impl Estimate {
     }
 }
 
+/// The mean of the largest of independent normal values around 0 with these standard deviations: what the largest of
+/// several estimates shows where there is nothing to show. `∫ 1 - F - F(-x)` over `x > 0`, `F` the product of their
+/// distributions, by the midpoint rule.
+pub fn largest_by_chance(deviations: &[f64]) -> f64 {
+    const STEPS: usize = 1000;
+    let Some(most) = deviations.iter().copied().reduce(f64::max).filter(|d| *d > 0.0) else { return 0.0 };
+    let normal = Normal::standard();
+    let below = |x: f64| -> f64 {
+        let of = |d: &f64| if *d > 0.0 { normal.cdf(x / d) } else { f64::from(u8::from(x >= 0.0)) };
+        deviations.iter().map(of).product()
+    };
+    let step = 8.0 * most / STEPS as f64;
+    let at = |i: usize| (i as f64 + 0.5) * step;
+    (0..STEPS).map(|i| 1.0 - below(at(i)) - below(-at(i))).sum::<f64>() * step
+}
+
 /// The 97.5 % quantile of Student's t.
 fn t_quantile(df: f64) -> f64 {
     StudentsT::new(0.0, 1.0, df).map_or(f64::INFINITY, |t| t.inverse_cdf(0.975))
@@ -165,6 +181,18 @@ mod tests {
         close(hi, 3.0 + 1.96324);
         assert_eq!(Estimate::of([2.0]).unwrap().interval, None);
         assert_eq!(Estimate::of([f64::NAN]), None);
+    }
+
+    #[test]
+    fn the_largest_of_several_is_over_zero_by_chance() {
+        // The means of the largest of two and of three standard normal values: 1 / √π and 3 / (2 √π).
+        let pi = std::f64::consts::PI.sqrt();
+        close(largest_by_chance(&[1.0; 2]), 1.0 / pi);
+        close(largest_by_chance(&[2.0; 3]), 2.0 * 1.5 / pi);
+        // One value that never varies beside one that does: the positive half, 1 / √(2 π).
+        close(largest_by_chance(&[0.0, 1.0]), 1.0 / (pi * 2f64.sqrt()));
+        close(largest_by_chance(&[1.0]), 0.0);
+        assert_eq!((largest_by_chance(&[]), largest_by_chance(&[0.0])), (0.0, 0.0));
     }
 
     #[test]

@@ -67,6 +67,16 @@ impl Cellful<'_> {
         }))
     }
 
+    /// The group whose excess drop is largest on average over seeds, so that what chance does to one run counts less.
+    pub fn most_harmed(&self) -> Option<(&str, Estimate)> {
+        let of = |group: &str| {
+            let drops = self.runs.iter().filter_map(|r| r.drops.iter().find(|(g, _)| g == group));
+            Estimate::of(drops.map(|d| d.1))
+        };
+        let groups = self.runs.first()?.drops.iter().map(|(g, _)| g.as_str());
+        groups.filter_map(|g| Some((g, of(g)?))).max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))
+    }
+
     /// How many verdicts there are of each kind: PASS, UNDECIDED, FAIL.
     pub fn verdicts(&self) -> [usize; 3] {
         ["PASS", "UNDECIDED", "FAIL"].map(|v| self.runs.iter().filter(|r| r.verdict == v).count())
@@ -135,5 +145,11 @@ mod tests {
         let run = &study.runs[0];
         assert!((run.dissimilarity.unwrap() - 0.2).abs() < 1e-12 && run.foresight[0] == Some((1.0, 0.5)));
         assert_eq!((run.macs_share, run.worst_dense, run.excess), (0.25, 0.88, 0.03));
+        // Two groups of 400 rows: each drop has a variance of (0.1 - 0.02²) / 400; the larger of two is 1 / √π deviations.
+        let by_chance = (0.0996_f64 / 400.0 / std::f64::consts::PI).sqrt();
+        assert!((run.excess_by_chance.unwrap() - by_chance).abs() < 1e-6);
+        let magnitude = method(&study, "motionsense", 25, "magnitude").unwrap();
+        let (group, drop) = magnitude.most_harmed().unwrap();
+        assert!(group == "g=b" && (drop.mean - 0.03).abs() < 1e-12);
     }
 }
