@@ -102,6 +102,11 @@ impl Contrast {
         Contrast { up: self.up + noise[0], down: self.down + noise[1], noise, ..self }
     }
 
+    /// Whether wrong group labels alone may move the value by `slack`, however much data there is.
+    pub fn is_hidden(&self, slack: f64, upward: bool) -> bool {
+        self.noise[usize::from(!upward)] >= slack
+    }
+
     /// How much data of the same kind brings the upper (`upward`) or lower bound within `slack` of the estimate;
     /// `None` when the estimate is on the wrong side or the clusters bound nothing.
     pub fn growth(&self, slack: f64, upward: bool) -> Option<Growth> {
@@ -117,7 +122,7 @@ impl Contrast {
         let (mut lo, mut hi) = (1.0_f64, 1.0_f64);
         while !enough(hi) {
             (lo, hi) = (hi, hi * 2.0);
-            if hi > 1e9 {
+            if hi > 1e5 {
                 return None;
             }
         }
@@ -147,9 +152,14 @@ pub fn contrast_correlated(strata: &[Stratum], signed: bool, alpha: f64, at_leas
     let of_cluster = shifts.chunk_by(|a, b| a.0 == b.0).map(|c| c.iter().map(|s| s.1).sum::<f64>());
     let se = of_cluster.map(|u| u * u).sum::<f64>().sqrt();
     let (up, down) = half_widths(&parts, se, alpha, 1.0);
+    let value = parts.iter().map(|p| p.weight * (p.pos - p.neg)).sum::<f64>();
+    // Few clusters take a bound beyond what can be; no bound at all stays none.
+    let [least, most] = ends(&parts);
+    let within = |width: f64, room: f64| if width.is_finite() { width.min(room.max(0.0)) } else { width };
+    let (up, down) = (within(up, most - value), within(down, value - least));
     let clustered = strata.iter().any(|s| s.tally.clusters.is_some());
     Contrast {
-        value: parts.iter().map(|p| p.weight * (p.pos - p.neg)).sum(),
+        value,
         up,
         down,
         clusters: clustered.then(|| [0, 1].map(|side| count_clusters(&strata, side))),
@@ -158,6 +168,15 @@ pub fn contrast_correlated(strata: &[Stratum], signed: bool, alpha: f64, at_leas
         alpha,
         noise: [0.0; 2],
     }
+}
+
+/// The smallest and the largest value that there can be.
+fn ends(parts: &[Part]) -> [f64; 2] {
+    parts.iter().fold([0.0; 2], |[least, most], p| {
+        let lowest = if p.signed { -1.0 } else { 0.0 };
+        let (a, b) = (p.weight * lowest, p.weight);
+        [least + a.min(b), most + a.max(b)]
+    })
 }
 
 /// Shares of a stratum; notes what leaving out each cluster shifts the contrast by.

@@ -7,6 +7,9 @@ use super::table::number;
 use super::verdict::*;
 use crate::contract::Fairness;
 use crate::data::groups::Group;
+use clause::decide;
+
+mod clause;
 
 /// One entry of the contract's `groups`, with the groups that it makes. They do not overlap.
 #[derive(Clone, Debug)]
@@ -238,12 +241,18 @@ impl Setting<'_> {
         contrast_correlated(strata, false, alpha, self.correlation[model as usize])
     }
 
+    /// Bounds on a group's metric, as its floor is judged by.
+    fn metric(&self, model: By, counted: &Counted) -> Contrast {
+        let [level, noise_level] = self.levels(self.alpha);
+        let noise = self.noise(counted, |c| &c.hits[model as usize], noise_level);
+        self.of_hits(&counted.strata(|c| &c.hits[model as usize], 1.0, 0), model, level).widened(noise)
+    }
+
     fn interval(&self, model: By, counted: &Counted) -> [f64; 2] {
         if counted.cells.is_empty() {
             return [0.0, 1.0];
         }
-        let strata = counted.strata(|c| &c.hits[model as usize], 1.0, 0);
-        let c = self.of_hits(&strata, model, self.alpha);
+        let c = self.metric(model, counted);
         [c.lower().max(0.0), c.upper().min(1.0)]
     }
 
@@ -292,23 +301,17 @@ impl Setting<'_> {
         if g.n == 0 {
             return g;
         }
-        let own = counted.strata(|c| &c.drops, 1.0, 0);
-        g.drop = bounded(&contrast(&own, true, 1.0 - self.fairness.confidence));
-        let [level, noise_level] = self.levels();
-        let excess = contrast(&counted.excess_strata(&self.all), true, level).widened(self.noise(
-            counted,
-            |c| &c.drops,
-            noise_level,
-        ));
+        let drops = |strata: &[Stratum], alpha: f64| {
+            let [level, noise_level] = self.levels(alpha);
+            contrast(strata, true, level).widened(self.noise(counted, |c| &c.drops, noise_level))
+        };
+        g.drop = bounded(&drops(&counted.strata(|c| &c.drops, 1.0, 0), 1.0 - self.fairness.confidence));
+        let excess = drops(&counted.excess_strata(&self.all), self.alpha);
         g.excess_drop = bounded(&excess);
         let mut clauses = vec![self.clause("excess drop", &excess, self.fairness.max_excess_drop, true, g.n)];
         if let Some(floor) = self.fairness.min_metric {
-            let c = self.of_hits(&counted.strata(Cell::int8, 1.0, 0), By::Int8, level).widened(self.noise(
-                counted,
-                Cell::int8,
-                noise_level,
-            ));
-            clauses.push(self.clause(&self.fairness.metric.to_string(), &c, floor, false, g.n));
+            let metric = self.metric(By::Int8, counted);
+            clauses.push(self.clause(&self.fairness.metric.to_string(), &metric, floor, false, g.n));
         }
         g.verdict = clauses.iter().map(|c| c.verdict).max().unwrap_or(Outcome::Undecided);
         g.words =
@@ -320,13 +323,14 @@ impl Setting<'_> {
         g
     }
 
-    /// Levels of a bound's contrast and of its allowance for wrong labels, where there is one: each gets half.
-    fn levels(&self) -> [f64; 2] {
-        if self.fairness.group_noise > 0.0 { [0.5 * self.alpha; 2] } else { [self.alpha, 0.0] }
+    /// Levels of a bound's contrast and of its allowance for wrong labels, where there is one: each gets half of `alpha`.
+    fn levels(&self, alpha: f64) -> [f64; 2] {
+        if self.fairness.group_noise > 0.0 { [0.5 * alpha; 2] } else { [alpha, 0.0] }
     }
 
     /// How far wrong group labels can move the metric of a group up and down: the mean over its cells of
-    /// [`label_noise`], each way with the probability `alpha` to err.
+    /// [`label_noise`], each way with the probability `alpha` to err. Any of the group's wrong labels may be in any
+    /// cell, so each cell allows for all of them.
     fn noise(&self, own: &Counted, of: impl Fn(&Cell) -> &Tally, alpha: f64) -> [f64; 2] {
         if self.fairness.group_noise <= 0.0 {
             return [0.0; 2];
@@ -334,61 +338,13 @@ impl Setting<'_> {
         let mut sum = [0.0; 2];
         // Two limits a cell.
         let limit = alpha / (2 * own.cells.len().max(1)) as f64;
+        let wrong = self.fairness.group_noise * own.rows as f64;
         for cell in &own.cells {
             let Some(all) = self.all.cells.iter().find(|c| c.class == cell.class) else { continue };
-            let moved = label_noise(of(cell), of(all), self.fairness.group_noise, limit);
+            let moved = label_noise(of(cell), of(all), wrong, limit);
             sum.iter_mut().zip(moved).for_each(|(s, m)| *s += m / own.cells.len() as f64);
         }
         sum
-    }
-
-    /// One clause: `c` must stay at or under `limit` (`upward`), or at or over it.
-    fn clause(&self, name: &str, c: &Contrast, limit: f64, upward: bool, n: usize) -> Clause {
-        let slack = if upward { limit - c.value } else { c.value - limit };
-        let mut out = Clause {
-            verdict: decide(c, limit, upward),
-            samples: None,
-            clusters: None,
-            may_pass: false,
-            words: String::new(),
-        };
-        if out.verdict == Outcome::Pass {
-            return out;
-        }
-        if out.verdict == Outcome::Fail {
-            out.words = format!("{name} breaks the limit {limit} by more than chance explains");
-        } else if slack <= 0.0 {
-            out.words =
-                format!("{name}: the estimate is beyond the limit {limit}; more data would more likely show a FAIL");
-        } else {
-            out.may_pass = true;
-            match c.growth(slack, upward) {
-                Some(g) => {
-                    let more = |have: usize| ((g.factor - 1.0) * have as f64).ceil().max(1.0) as u64;
-                    out.samples = Some(more(n));
-                    out.words = match self.clusters.and(c.clusters) {
-                        None => format!("{name}: about {} more rows would decide", more(n)),
-                        Some(sides) => {
-                            let few = usize::from(sides[1] > 0 && sides[1] < sides[0]);
-                            out.clusters = Some(more(sides[few]));
-                            let who = if few == 0 { "in the group" } else { "outside the group" };
-                            let column = self.fairness.cluster.as_deref().unwrap_or("cluster");
-                            format!("{name}: about {} more of `{column}` {who} would decide", more(sides[few]))
-                        }
-                    };
-                }
-                None => {
-                    let column = self.fairness.cluster.as_deref().unwrap_or("cluster");
-                    let have = c.clusters.map_or(0, |s| if s[1] > 0 { s[0].min(s[1]) } else { s[0] });
-                    out.clusters = Some(2_usize.saturating_sub(have).max(1) as u64);
-                    out.words = format!(
-                        "{name}: no bound from fewer than two values of `{column}` (in the group, outside it, and per \
-                         class for macro_recall)"
-                    );
-                }
-            }
-        }
-        out
     }
 
     fn entry_gap(&self, entry: &Entry, counted: &[Counted]) -> Option<EntryGap> {
@@ -422,7 +378,7 @@ impl Setting<'_> {
                 // Larger first: the other sign of the same difference is further from the limit.
                 let (i, j) = if groups[i].1 >= groups[j].1 { (i, j) } else { (j, i) };
                 let of = |g: usize, sign, side| groups[g].3.strata(Cell::int8, sign, side);
-                let [level, noise_level] = self.levels();
+                let [level, noise_level] = self.levels(self.alpha);
                 let noise = |g: usize| self.noise(groups[g].3, Cell::int8, 0.5 * noise_level);
                 let (a, b) = (noise(i), noise(j));
                 let c = self
@@ -446,29 +402,6 @@ impl Setting<'_> {
         gap.words = words.unwrap_or_default();
         Some(gap)
     }
-}
-
-/// What a contrast says of a limit: it must stay at or under it (`upward`), or at or over it.
-fn decide(c: &Contrast, limit: f64, upward: bool) -> Outcome {
-    let slack = if upward { limit - c.value } else { c.value - limit };
-    let (toward, away) = if upward { (c.up, c.down) } else { (c.down, c.up) };
-    if toward <= slack {
-        Outcome::Pass
-    } else if -slack > away {
-        Outcome::Fail
-    } else {
-        Outcome::Undecided
-    }
-}
-
-/// What one clause of the contract says of one group or pair.
-struct Clause {
-    verdict: Outcome,
-    samples: Option<u64>,
-    clusters: Option<u64>,
-    /// The estimate keeps the limit, so more data may prove it.
-    may_pass: bool,
-    words: String,
 }
 
 fn notes(all: &Counted, counted: &[Counted], groups: &[GroupVerdict], noise: f64) -> Vec<String> {

@@ -41,12 +41,12 @@ mod tests {
         fn slack_is_what_is_left_to_the_limits(
             flips in prop::collection::vec(0usize..400, 0..60), rows in 40usize..400,
             excess in 0.05f64..0.5, gap in prop::option::of(0.05f64..0.5), floor in prop::option::of(0.3f64..0.95),
-            margin in 0.001f64..0.04,
+            margin in 0.001f64..0.04, noise in prop_oneof![Just(0.0), 0.001f64..0.1],
         ) {
             let limits = |margin: f64| {
                 let gap = gap.map_or(String::new(), |g| format!("max_gap = {:.12}\n", g - margin));
                 let floor = floor.map_or(String::new(), |f| format!("min_metric = {:.12}\n", f + margin));
-                format!("max_excess_drop = {:.12}\n{gap}{floor}", excess - margin)
+                format!("max_excess_drop = {:.12}\n{gap}{floor}group_noise = {noise}", excess - margin)
             };
             let v = verdict(&limits(0.0), &flips, rows);
             let slack = slack(&v).unwrap();

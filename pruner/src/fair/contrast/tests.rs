@@ -50,6 +50,16 @@ fn no_bound_lies_beyond_the_least_estimate_there_can_be() {
     assert!(c.up > 0.1);
 }
 
+/// Two clusters a side give a wide t interval; no drop is beyond all of a group's rows.
+#[test]
+fn bounds_end_where_values_do() {
+    let values: Vec<f64> = (0..80).map(|i| f64::from(u8::from(i < 20))).collect();
+    let clusters: Vec<u32> = (0..80).map(|i| i / 20).collect();
+    let c = psi(40, &values, Some(&clusters), 0.001);
+    // Weights of 1/2 and -1/2 on means from -1 to 1.
+    assert_eq!((c.lower(), c.upper()), (-1.0, 1.0));
+}
+
 #[test]
 fn growth_is_enough() {
     // 40 rows with 4 flips, repeated k times: the bound at k = factor meets the slack that was asked for.
@@ -91,6 +101,8 @@ proptest! {
         prop_assert!(psi(n_g, &values, None, alpha / 2.0).up >= c.up - 1e-9);
         let k = psi(n_g, &values, Some(&clusters), alpha);
         prop_assert!(k.up >= c.up && k.down >= c.down && k.value == c.value);
+        let most = 2.0 * (1.0 - n_g as f64 / values.len() as f64) + 1e-9;
+        prop_assert!(c.upper() <= most && c.lower() >= -most && (k.up.is_infinite() || k.upper() <= most));
     }
 }
 

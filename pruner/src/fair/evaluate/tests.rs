@@ -50,6 +50,31 @@ fn wrong_labels_of_groups_do_not_win_a_pass() {
     assert_eq!(wary.verdict, Outcome::Undecided);
     let bound = wary.excess_drop.upper.unwrap();
     assert!(bound > judge(&truth, "max_excess_drop = 0.02").excess_drop.value.unwrap(), "{bound}");
+    // What is missing are labels, not clusters or rows.
+    assert!(wary.words.contains("group_noise") && wary.words.contains("surer labels"), "{}", wary.words);
+    assert_eq!((wary.samples_missing, wary.clusters_missing), (None, None));
+}
+
+/// All wrong labels of a group may be of the one class that the metric counts.
+#[test]
+fn wrong_labels_may_all_be_of_the_rare_class() {
+    // 1000 rows a group, 50 of class 1; the small network loses one of group 0 and none of group 1.
+    let y: Vec<usize> = (0..2000).map(|i| usize::from(i % 20 == 0)).collect();
+    let groups: Vec<usize> = (0..2000).map(|i| i / 1000).collect();
+    let p = Predictions {
+        dense: y.clone(),
+        pruned: y.clone(),
+        int8: y.iter().enumerate().map(|(i, y)| if i == 0 { 0 } else { *y }).collect(),
+    };
+    let of = |extra: &str| {
+        let f = fairness(&format!("metric = \"recall:1\"\nmax_excess_drop = 0.9\n{extra}"));
+        evaluate(&y, &[entry(&groups, 2)], None, &p, &f).groups[1].clone()
+    };
+    let (sure, wary) = (of(""), of("group_noise = 0.02"));
+    // 20 labels may be wrong: the harmed row may be one of group 1's, and 20 rows that count may be somebody else's.
+    let [a, b] = [&sure, &wary].map(|g| g.excess_drop.upper.unwrap());
+    assert!(b - a > 0.2, "{a} {b}");
+    assert!(wary.int8_interval[0] < sure.int8_interval[0] - 0.2, "{wary:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::draw::Sampling;
 use super::simulate;
 use super::world::{Class, Group, World};
 use crate::contract::{Contract, Fairness, Metric};
+use crate::data::groups::MAX_GROUPS;
 use crate::error::{Error, Result};
 use crate::fair::noise::rise;
 
@@ -49,11 +50,17 @@ impl Plan {
     fn check(&self) -> Result<()> {
         let [harm, help] = self.flips;
         let bad = |what: &str| Err(Error::new(format!("the plan cannot be: {what}")));
-        if self.shares.len() < 2 || self.shares.iter().any(|s| !s.is_finite() || *s <= 0.0) {
-            return bad("it takes two groups or more, each with a share over 0");
+        if !(2..=MAX_GROUPS).contains(&self.shares.len()) || self.shares.iter().any(|s| !s.is_finite() || *s <= 0.0) {
+            return bad(&format!("it takes from 2 to {MAX_GROUPS} groups, each with a share over 0"));
         }
-        if harm < 0.0 || help < 0.0 || harm + help > 0.5 {
+        if !(harm >= 0.0 && help >= 0.0 && harm + help <= 0.5) {
             return bad("flips are shares of rows, together at most 0.5");
+        }
+        if !(self.bound > 0.0 && self.bound <= 1.0) {
+            return bad("the bound is over 0 and at most 1: 0.02 is two points");
+        }
+        if !(0.5..1.0).contains(&self.confidence) {
+            return bad("confidence is at least 0.5 and under 1");
         }
         if !(0.0..1.0).contains(&self.icc) {
             return bad("a correlation is at least 0 and under 1");
@@ -71,7 +78,8 @@ impl Plan {
     pub fn hidden(&self) -> f64 {
         let all: f64 = self.shares.iter().sum();
         let [harm, help] = self.flips;
-        let of = |own: &f64| rise(*own, self.flips.map(|f| f * own), [own * help, (all - own) * harm], self.noise);
+        let caps = |own: f64| [own * help, (all - own) * harm];
+        let of = |own: &f64| rise(*own, self.flips.map(|f| f * own), caps(*own), self.noise * own);
         self.shares.iter().map(of).fold(0.0, f64::max)
     }
 
@@ -185,8 +193,16 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let error = |plan: Plan| power(&plan, 10, 1, 1).unwrap_err().to_string();
-        assert!(error(Plan { shares: vec![1.0], ..Plan::default() }).contains("two groups"));
-        assert!(error(Plan { flips: [0.4, 0.4], ..Plan::default() }).contains("flips"));
+        for shares in [vec![1.0], vec![1.0; 65], vec![1.0, f64::NAN]] {
+            assert!(error(Plan { shares, ..Plan::default() }).contains("from 2 to 64 groups"));
+        }
+        for flips in [[0.4, 0.4], [f64::NAN, 0.1], [0.1, f64::NAN]] {
+            assert!(error(Plan { flips, ..Plan::default() }).contains("flips"));
+        }
+        for bound in [0.0, -0.1, f64::NAN, 2.0] {
+            assert!(error(Plan { bound, ..Plan::default() }).contains("the bound"));
+        }
+        assert!(error(Plan { confidence: f64::NAN, ..Plan::default() }).contains("confidence"));
         assert!(error(Plan { icc: 1.0, ..Plan::default() }).contains("correlation"));
         assert!(error(Plan { noise: 0.5, ..Plan::default() }).contains("wrong labels"));
         assert!(error(Plan { cluster: Some((5, 2)), ..Plan::default() }).contains("clusters"));

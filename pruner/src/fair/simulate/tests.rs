@@ -143,7 +143,7 @@ fn wrong_labels_win_no_pass() {
             groups: vec![group(own, flips), group(others, [elsewhere, 0.0])],
             icc: 0.0,
         };
-        let hidden = rise(own, flips.map(|f| own * f), [own * flips[1], others * elsewhere], NOISE);
+        let hidden = rise(own, flips.map(|f| own * f), [own * flips[1], others * elsewhere], NOISE * own);
         let limit = world.truth().excess[0] + hidden;
         let contract = format!("[fairness]\ngroups = [\"g\"]\nmax_excess_drop = {limit}\ngroup_noise = {NOISE}\n");
         let fairness = Contract::parse(&contract).unwrap().fairness;
