@@ -43,6 +43,13 @@ impl GroupSet {
         found.dedup();
         found
     }
+
+    /// Whether an entry makes groups of which each is of one class of `y`.
+    pub fn are_classes(&self, entry: usize, y: &[usize]) -> bool {
+        let groups = self.of_entry(entry);
+        let one_class = |g: &usize| self.groups[*g].rows.windows(2).all(|pair| y[pair[0]] == y[pair[1]]);
+        groups.len() > 1 && groups.iter().all(one_class)
+    }
 }
 
 /// Makes the groups that `specs` name (`"gender"`, `"gender*age_band"`). The groups of one entry partition the

@@ -39,7 +39,8 @@ impl Batch<'_> {
 
 /// How the rows of a batch enter the loss.
 pub struct Weights {
-    /// Weight of each row in every loss; they sum to 1 where all rows weigh the same.
+    /// Weight of each row in cross-entropy and distillation; they sum to 1 where all rows weigh the same. Likeness of activations
+    /// is of the whole batch.
     pub row: Vec<f32>,
     /// Share of the cross-entropy in what each row weighs.
     pub hard: Vec<f32>,

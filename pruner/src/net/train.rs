@@ -58,7 +58,7 @@ pub fn train(graph: &Graph, train: &Set, selection: &Set, how: &Training, stop: 
     net.to_graph()
 }
 
-/// Where the metric weighs classes alike, rows of rare classes weigh more; the mean is 1.
+/// Rows of rare classes weigh more, whatever the metric unless it is accuracy; the mean is 1.
 pub(crate) fn row_weights(metric: Metric, y: &[usize], classes: usize) -> Vec<f32> {
     if metric == Metric::Accuracy {
         return vec![1.0; y.len()];

@@ -14,9 +14,10 @@ pub const LABEL_FREE: &str = "taylor+pw-loss+ckd";
 ///
 /// # Errors
 /// A method that needs labels, other than the default, is refused, with the parts that need none; and one that removes
-/// what tells groups apart where the groups of the first entry are the classes `y`.
+/// what tells groups apart where the rows of the first entry are of one group, or its groups are the classes `y`.
 pub fn for_rows(method: &Recipe, train: &GroupSet, y: &[usize]) -> Result<(Recipe, Option<String>)> {
-    if matches!(method.scorer, Scorer::Snnl | Scorer::Ffw) && are_classes(train, y) {
+    let tells_apart = matches!(method.scorer, Scorer::Snnl | Scorer::Ffw);
+    if tells_apart && train.are_classes(0, y) {
         return Err(Error::new(format!(
             "method `{method}` removes what tells groups apart, and the groups are the classes"
         ))
@@ -24,6 +25,13 @@ pub fn for_rows(method: &Recipe, train: &GroupSet, y: &[usize]) -> Result<(Recip
     }
     let entries = train.of_row.iter().map(Vec::len).max().unwrap_or(0);
     let labelled = (0..entries).any(|e| train.of_entry(e).len() > 1);
+    let pairs = train.of_entry(0).into_iter().filter(|&g| train.groups[g].rows.len() > 1).count();
+    if labelled && tells_apart && pairs < 2 {
+        return Err(Error::new(format!(
+            "method `{method}` tells the first entry of groups apart, and fewer than two of its groups have two training rows"
+        ))
+        .help("put another column first in groups, or choose another way to score, such as worst-group"));
+    }
     if labelled || !method.needs_labels() {
         return Ok((method.clone(), None));
     }
@@ -47,13 +55,6 @@ pub fn for_rows(method: &Recipe, train: &GroupSet, y: &[usize]) -> Result<(Recip
         "sums of {} need none, such as {LABEL_FREE}; or let the classes be the groups: groups = [\"class\"]",
         free.join(", ")
     )))
-}
-
-/// Whether every group of the first entry is of one class.
-fn are_classes(train: &GroupSet, y: &[usize]) -> bool {
-    let first = train.of_entry(0);
-    let one_class = |g: &usize| train.groups[*g].rows.windows(2).all(|pair| y[pair[0]] == y[pair[1]]);
-    first.len() > 1 && first.iter().all(one_class)
 }
 
 #[cfg(test)]
@@ -82,5 +83,10 @@ mod tests {
             assert!(for_rows(&scorer.parse().unwrap(), &two, &[0, 1, 0, 1]).is_ok());
         }
         assert_eq!(for_rows(&free, &one, &[0; 4]).unwrap(), (free, None));
+        // One row of a group has no neighbour of its kind.
+        for scorer in ["snnl", "ffw"] {
+            let e = for_rows(&scorer.parse().unwrap(), &groups(&[3, 1]), &[0, 1, 0, 1]).unwrap_err().to_string();
+            assert!(e.contains(scorer) && e.contains("first entry"), "{e}");
+        }
     }
 }

@@ -104,6 +104,8 @@ pub struct Outcome {
     /// True when the user stopped it before the budget was met. Stopped in the recovery, the best network so
     /// far is a whole result.
     pub stopped: bool,
+    /// True when the user stopped it before the recovery was over.
+    pub cut_short: bool,
 }
 
 /// Prunes a folded network without softmax, for a file with this frame.
@@ -154,7 +156,7 @@ pub(super) fn can_be_met(
 pub fn can_begin(dense: &Graph, contract: &Contract, options: &Options, frame: &Frame) -> Result<()> {
     let limits = Limits::of(&contract.budget, &frame.cost(dense)?);
     can_be_met(dense, &couple(dense), &limits, &rules(options), frame)?;
-    fits(dense, &options.method)?;
+    fits(dense, options)?;
     options.blocks.map_or(Ok(()), |blocks| check(dense, frame.target, blocks.pattern))
 }
 
@@ -162,8 +164,23 @@ fn rules(options: &Options) -> Rules {
     Rules { round_to: options.round_to, min_share: options.min_share, policy: options.method.policy }
 }
 
-/// An error where a part of the method has nothing to act on in the network.
-fn fits(dense: &Graph, method: &Recipe) -> Result<()> {
+/// An error where a part of the method has nothing to act on in the network, or no steps to act in.
+fn fits(dense: &Graph, options: &Options) -> Result<()> {
+    let method = &options.method;
+    if method.has_hints() && dense.last_layer().is_none() {
+        return Err(Error::new(format!(
+            "method `{method}` compares what the last layer reads, and no single layer makes the result"
+        ))
+        .help("use kd, which compares results"));
+    }
+    let (first, _, last) = shares(options);
+    if learns(options) && (options.tune == 0 || options.recover <= first + last + options.tune) {
+        return Err(Error::new(format!(
+            "method `{method}` learns which channels go in {} steps, and of the {} of the recovery none are left",
+            options.tune, options.recover
+        ))
+        .help("raise --tune over 0, and --recover well over --tune"));
+    }
     if method.has(Kind::Hint(Hint::Attention)) && stages(dense).is_empty() {
         return Err(Error::new("method `at` compares positions, and the network has no height or width")
             .help("use sp or pkt, which compare rows, or kd"));
@@ -194,9 +211,9 @@ fn phases(o: &Options) -> Vec<(String, Phase)> {
 
 /// How many of the steps of the recovery go to constraints on the dense network, to the recovery, and to the last layer
 /// alone: all methods train for as many in all. Those that learn masks or gates do so before the recovery as well, where
-/// others do not tune.
+/// others do not tune (unless blocks follow).
 pub(super) fn shares(o: &Options) -> (usize, usize, usize) {
-    let learnt = if learns(o) { o.tune } else { 0 };
+    let learnt = if learns(o) && o.blocks.is_none() { o.tune } else { 0 };
     let before = if o.method.when == When::Before { o.recover / 3 } else { 0 };
     let last = if o.method.last_layer { o.recover / 4 } else { 0 };
     (before, o.recover.saturating_sub(before + last + learnt).max(1), last)
@@ -317,6 +334,7 @@ impl<'a> Search<'a> {
             cost: (self.cost, self.frame.cost(&graph)?),
             limits: self.limits,
             stopped: history.len() <= phases.len(),
+            cut_short: stop.is_set(),
             blocks: self.blocks(&graph)?,
             history,
             path,
@@ -370,22 +388,22 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Makes blocks zero, part of the way to the pattern: by gate gradients per group where channels are scored per
-    /// group, else by magnitude.
+    /// Makes blocks zero, part of the way to the pattern: for the worst group by gate gradients where the method needs to
+    /// know the groups, else by magnitude, and then in every row alike.
     fn zero_blocks(&self, mut graph: Graph, pattern: Pattern, way: f64, rng: &mut ChaCha8Rng) -> Result<Graph> {
         let found = matrices(&graph, self.frame.target, pattern)?;
-        let (scores, pattern) = match self.options.method.scorer {
-            Scorer::WorstGroup => {
-                (blocks::score::taylor(&graph, &found, self.train, &self.options.device, rng)?, pattern)
-            }
-            _ => (blocks::score::magnitude(&graph, &found), pattern.even()),
+        let method = &self.options.method;
+        let scores = if method.needs_labels() {
+            blocks::score::taylor(&graph, &found, self.train, &self.options.device, rng)?
+        } else {
+            blocks::score::magnitude(&graph, &found)
         };
         let grid = |m: &Matrix| {
             let [down, across] = m.grid();
             Grid { down, across, cost: m.macs_of_tile(), pays_from: m.pays_from, zero: m.zeros(&graph) }
         };
         let grids: Vec<Grid> = found.iter().map(grid).collect();
-        for (matrix, zero) in found.iter().zip(choose(&grids, &scores, pattern, way)) {
+        for (matrix, zero) in found.iter().zip(choose(&grids, &scores, pattern.under(method), way)) {
             matrix.zero(&mut graph, &zero);
         }
         Ok(graph)

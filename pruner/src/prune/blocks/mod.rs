@@ -14,6 +14,7 @@ pub mod score;
 #[cfg(test)]
 mod tests;
 
+use super::recipe::Recipe;
 use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
@@ -44,6 +45,12 @@ impl Pattern {
             Pattern::Share(share) | Pattern::Even(share) => share,
             Pattern::OfEach { keep, of } => 1.0 - keep as f64 / of as f64,
         }
+    }
+
+    /// What a method makes of it: norms of different layers do not compare, so without scores by gradients every row loses
+    /// the same share.
+    pub fn under(self, method: &Recipe) -> Self {
+        if method.needs_labels() { self } else { self.even() }
     }
 
     /// The same share in each row of tiles.

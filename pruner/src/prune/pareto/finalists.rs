@@ -129,6 +129,7 @@ impl Pareto<'_> {
             widths: classes.map(|(c, after)| (c.name.clone(), c.channels, after)).collect(),
             blocks: Vec::new(),
             stopped: false,
+            cut_short: false,
             graph,
         })
     }

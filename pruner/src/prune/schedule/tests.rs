@@ -148,11 +148,21 @@ fn all_methods_train_for_as_many_steps() {
 #[test]
 fn parts_without_anything_to_act_on_are_refused() {
     let mlp = fold_batch_norm(zoo::build("mlp", &[8], 2, 1).unwrap());
-    let e = fits(&mlp, &"at+kd".parse().unwrap()).unwrap_err().to_string();
+    let with = |method: &str| Options { method: method.parse().unwrap(), tune: 60, recover: 900, ..options() };
+    let e = fits(&mlp, &with("at+kd")).unwrap_err().to_string();
     assert!(e.contains("`at`") && e.contains("sp or pkt"), "{e}");
-    assert!(fits(&mlp, &"sp+pkt+last-layer".parse().unwrap()).is_ok());
+    assert!(fits(&mlp, &with("sp+pkt+last-layer")).is_ok());
     let mut b = crate::graph::samples::Builder::new(1, crate::graph::Shape::vector(4));
     let (x, y) = (b.linear(0, 2), b.linear(0, 2));
     let sum = b.add(x, y);
-    assert!(fits(&b.finish(sum), &"last-layer".parse().unwrap()).is_err());
+    let two_heads = b.finish(sum);
+    for part in ["last-layer", "sp", "pkt+kd"] {
+        assert!(fits(&two_heads, &with(part)).unwrap_err().to_string().contains(part));
+    }
+    // Gates are learnt in steps of the recovery.
+    for (tune, recover) in [(0, 900), (60, 60), (60, 80)] {
+        let few = Options { tune, recover, ..with("ffw+last-layer") };
+        assert!(fits(&mlp, &few).unwrap_err().to_string().contains("--recover"), "{tune} {recover}");
+    }
+    assert!(fits(&mlp, &Options { recover: 81, ..with("ffw+last-layer") }).is_ok());
 }

@@ -187,8 +187,9 @@ impl Gates {
     }
 
     /// `½ (h_worse - β h_better)` with `h` the Fisher of the gates (FairPrune, Wu et al. 2022, on whole channels):
-    /// channels that matter to those who fare better and not to those who fare worse go first. Groups that the dense
-    /// network serves worse than everybody are on one side, the others on the other, each side the mean of its groups.
+    /// channels that matter to those who fare better and not to those who fare worse go first. Groups for whom the dense
+    /// network is right less often than for everybody, whatever the contract measures, are on one side, the others on the
+    /// other, each side the mean of its groups.
     /// Scores may be negative. Where no group fares worse, `h` of everybody is the score.
     ///
     /// The published structured code keeps the last sample's squared gradient only; here every row is in the mean.

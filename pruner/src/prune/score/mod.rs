@@ -20,6 +20,7 @@ use crate::graph::Graph;
 use crate::net::{Net, Split, floats, loss};
 use crate::progress::Stop;
 use burn::tensor::{Device, Gradients};
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -157,7 +158,8 @@ pub(super) fn by_group(
 }
 
 /// Norm of the loss gradient per group, over all weights: `||g_a||` of Tran et al. 2022, whose bound on a
-/// group's loss under pruning grows with it. Up to 512 rows of each group.
+/// group's loss under pruning grows with it. Up to 512 rows of each group, each once: rows that repeat would add the noise
+/// of a smaller sample to the norm of a small group.
 ///
 /// # Errors
 /// When the device fails or the user stops it.
@@ -166,13 +168,15 @@ pub fn gradient_norms(graph: &Graph, rows: Split, device: &Device, seed: u64, st
     let net = Net::new(graph, &device.clone().autodiff());
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut norms = Vec::with_capacity(groups.groups.len());
-    for (g, group) in groups.groups.iter().enumerate() {
+    for group in &groups.groups {
+        let mut rows = group.rows.clone();
+        rows.shuffle(&mut rng);
+        rows.truncate(512);
         let mut total: Vec<Vec<f64>> = vec![Vec::new(); graph.nodes.len()];
-        let batches = group_batches(groups, g, 64, group.rows.len().div_ceil(64).clamp(1, 8), &mut rng);
-        for batch in &batches {
+        for batch in rows.chunks(64) {
             stop.check()?;
             let y: Vec<usize> = batch.iter().map(|&r| set.y[r]).collect();
-            let weight = vec![1.0 / (batch.len() * batches.len()) as f32; batch.len()];
+            let weight = vec![1.0 / rows.len() as f32; batch.len()];
             let grads = loss::cross_entropy(net.forward(net.input(set.gather(batch))), &y, &weight).backward();
             for (id, sum) in total.iter_mut().enumerate() {
                 let Some(grad) = net.affine(id).and_then(|a| a.weight.grad(&grads)) else { continue };

@@ -25,7 +25,7 @@ const CAP: f32 = 2.0;
 pub struct Constraint<'a> {
     metric: Metric,
     groups: &'a GroupSet,
-    /// Importance of each row, so that a group's loss is that of the contract's metric.
+    /// Importance of each row: rows of rare classes weigh more unless the contract's metric is accuracy.
     weight: &'a [f32],
     multipliers: Multipliers<'a>,
 }
@@ -48,11 +48,6 @@ impl<'a> Constraint<'a> {
     /// The multipliers, one per group.
     pub fn lambda(&self) -> &[f32] {
         self.multipliers.of_group()
-    }
-
-    /// Takes in the outcomes of a batch and moves the multipliers of its groups.
-    pub fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) {
-        self.multipliers.observe(rows, y, predicted);
     }
 
     /// What the multipliers add to the weight of each row of a batch, and the factor `1 / (1 + Σ λ)`.
@@ -82,7 +77,7 @@ impl Term for Constraint<'_> {
     }
 
     fn weigh(&mut self, batch: &Batch, weights: &mut Weights) {
-        self.observe(batch.rows, &batch.y, &batch.predicted());
+        self.multipliers.watch(batch);
         let (extra, scale) = self.weights(batch.rows, &batch.y);
         weights.extra.iter_mut().zip(extra).for_each(|(w, e)| *w += e);
         weights.scale *= scale;
@@ -115,7 +110,7 @@ mod tests {
         let rows: Vec<usize> = (0..400).collect();
         // Group b loses every second pair of rows, group a none; both halves of `h` lose alike.
         let predicted: Vec<usize> = rows.iter().map(|&r| usize::from(r >= 300 && r % 4 < 2)).collect();
-        c.observe(&rows, &y, &predicted);
+        c.multipliers.observe(&rows, &y, &predicted, None);
         // 50 of 100 rows, less 50 of 400: the rings of b hold all its rows.
         assert!((c.lambda()[1] - RATE * (0.5 - 0.125 - 0.02)).abs() < 1e-6, "{:?}", c.lambda());
         assert_eq!((c.lambda()[0], c.lambda().len()), (0.0, 4));
@@ -134,7 +129,7 @@ mod tests {
         let dense: Vec<usize> = (0..400).map(|r| usize::from(r % 2 == 1 || r >= 350)).collect();
         let mut c = Constraint::new(Metric::Accuracy, 0.02, &set, &dense, &[1.0; 400], 2);
         let rows: Vec<usize> = (0..400).collect();
-        c.observe(&rows, &y, &dense);
+        c.multipliers.observe(&rows, &y, &dense, None);
         assert_eq!(c.lambda(), [0.0; 4]);
     }
 
@@ -149,7 +144,7 @@ mod tests {
         let of = |rows: &[usize]| rows.iter().map(|&r| y[r]).collect::<Vec<_>>();
         // The ten rows of class 1 in b are lost: half of its macro recall, a quarter of everybody's.
         let predicted: Vec<usize> = rows.iter().map(|&r| if r >= 300 { 0 } else { y[r] }).collect();
-        c.observe(&rows, &of(&rows), &predicted);
+        c.multipliers.observe(&rows, &of(&rows), &predicted, None);
         assert!((c.lambda()[1] - RATE * (0.25 - 0.02)).abs() < 1e-6);
         let (w, _) = c.weights(&rows, &of(&rows));
         assert!((w[100] / w[101] - 9.0).abs() < 1e-3 && y[300] == 1, "{} {}", w[100], w[101]);

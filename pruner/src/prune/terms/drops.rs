@@ -11,7 +11,9 @@
 
 use crate::contract::Metric;
 use crate::data::GroupSet;
-use crate::fair::metrics::{hit, sign};
+use crate::fair::metrics::{hit, mean, sign};
+use crate::net::set;
+use crate::net::term::Batch;
 use std::collections::VecDeque;
 
 /// Outcomes that a ring remembers per group and stratum.
@@ -51,13 +53,21 @@ impl<'a> Drops<'a> {
         self.before.truncate(1);
     }
 
-    /// Takes in the outcomes of a batch; gives `psi` of each group in it that has shown enough of them.
-    pub fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) -> Vec<(usize, f32)> {
+    /// Takes in the outcomes of a batch; gives `psi` of each group in it that has shown enough of them. `dense` is what the dense
+    /// model predicts of the batch where its inputs are not the rows themselves.
+    pub fn observe(
+        &mut self,
+        rows: &[usize],
+        y: &[usize],
+        predicted: &[usize],
+        dense: Option<&[usize]>,
+    ) -> Vec<(usize, f32)> {
         let Some(mut total) = self.before.last().cloned() else { return Vec::new() };
         let batch = self.before.len() - 1;
         let mut present = vec![false; self.rings.len()];
-        for ((&row, &y), &p) in rows.iter().zip(y).zip(predicted) {
-            let (Some(now), Some(then)) = (hit(self.metric, y, p), hit(self.metric, y, self.dense[row])) else {
+        for (i, ((&row, &y), &p)) in rows.iter().zip(y).zip(predicted).enumerate() {
+            let dense = dense.map_or(self.dense[row], |d| d[i]);
+            let (Some(now), Some(then)) = (hit(self.metric, y, p), hit(self.metric, y, dense)) else {
                 continue;
             };
             let drop = sign(self.metric) * (then - now);
@@ -77,21 +87,26 @@ impl<'a> Drops<'a> {
         (0..present.len()).filter(|&g| present[g]).filter_map(|g| Some((g, self.excess(g)?))).collect()
     }
 
-    /// That of a group over the batches that its rings reach back to, once they hold enough outcomes.
+    /// That of a group over the batches that its rings reach back to, once they hold enough outcomes. A ring of a rare class
+    /// reaches back further than one of a common class, so each stratum has everybody's drop of its own batches; one that
+    /// the group has not is everybody's as far back as any ring.
     fn excess(&self, group: usize) -> Option<f32> {
-        let rings: Vec<_> = self.rings[group].iter().filter(|r| !r.is_empty()).collect();
-        if rings.iter().map(|r| r.len()).sum::<usize>() < FULL {
+        let rings = &self.rings[group];
+        if rings.iter().map(VecDeque::len).sum::<usize>() < FULL {
             return None;
         }
-        let of_ring = |r: &&VecDeque<(f32, usize)>| r.iter().map(|d| d.0).sum::<f32>() / r.len() as f32;
-        let own = rings.iter().map(of_ring).sum::<f32>() / rings.len() as f32;
-        let first = rings.iter().filter_map(|r| r.front()).map(|d| d.1).min()?;
-        let window = self.before.last()?.iter().zip(&self.before[first]);
-        let drops: Vec<f64> = window
-            .filter(|(now, then)| now.1 > then.1)
-            .map(|(now, then)| (now.0 - then.0) / (now.1 - then.1))
-            .collect();
-        Some(own - (drops.iter().sum::<f64>() / drops.len() as f64) as f32)
+        let begins = |r: &VecDeque<(f32, usize)>| r.front().map(|d| d.1);
+        let first = rings.iter().filter_map(begins).min()?;
+        let own = rings
+            .iter()
+            .filter(|r| !r.is_empty())
+            .map(|r| r.iter().map(|d| f64::from(d.0)).sum::<f64>() / r.len() as f64);
+        let last = self.before.last()?;
+        let everybody = rings.iter().zip(last).enumerate().filter_map(|(stratum, (ring, now))| {
+            let then = self.before[begins(ring).unwrap_or(first)][stratum];
+            (now.1 > then.1).then(|| (now.0 - then.0) / (now.1 - then.1))
+        });
+        Some((mean(own)? - mean(everybody)?) as f32)
     }
 }
 
@@ -118,9 +133,15 @@ impl<'a> Multipliers<'a> {
         &self.of_group
     }
 
-    /// Takes in the outcomes of a batch and moves the multipliers of its groups.
-    pub fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize]) {
-        for (g, psi) in self.drops.observe(rows, y, predicted) {
+    /// Takes in what the network made of a batch.
+    pub fn watch(&mut self, batch: &Batch) {
+        let dense = batch.dense.as_ref().map(|logits| set::classes(logits, batch.logits.dims()[1]));
+        self.observe(batch.rows, &batch.y, &batch.predicted(), dense.as_deref());
+    }
+
+    /// Takes in the outcomes of a batch, as [`Drops::observe`], and moves the multipliers of its groups.
+    pub fn observe(&mut self, rows: &[usize], y: &[usize], predicted: &[usize], dense: Option<&[usize]>) {
+        for (g, psi) in self.drops.observe(rows, y, predicted, dense) {
             self.of_group[g] = (self.of_group[g] + self.rate * (psi - self.bound)).clamp(0.0, self.cap);
         }
     }
@@ -146,11 +167,39 @@ mod tests {
             // 30 rows of a, two of b; all wrong in the first half, all right in the second.
             let rows: Vec<usize> = (0..30).map(|i| (batch * 30 + i) % 300).chain([300 + batch, 340 + batch]).collect();
             let wrong = usize::from(batch < 20);
-            last = drops.observe(&rows, &[0; 32], &[wrong; 32]);
+            last = drops.observe(&rows, &[0; 32], &[wrong; 32], None);
         }
         let b = last.iter().find(|(g, _)| *g == 1).unwrap().1;
         assert!(b.abs() < 1e-6, "{b}");
         drops.forget();
-        assert_eq!(drops.observe(&[300], &[0], &[1]), []);
+        assert_eq!(drops.observe(&[300], &[0], &[1], None), []);
+    }
+    /// The ring of a common class begins later than that of a rare one; each is held against everybody of its own time.
+    #[test]
+    fn each_class_is_held_against_everybody_of_its_batches() {
+        // 20 rows a batch of either group: 19 of class 0, one of class 1, all wrong in the first half and right in the second.
+        let set = groups(&[200, 200]);
+        let dense: Vec<usize> = (0..400).map(|i| usize::from(i % 20 == 0)).collect();
+        let mut drops = Drops::new(Metric::MacroRecall, &set, &dense, 2);
+        let mut last = Vec::new();
+        for batch in 0..40 {
+            let rows: Vec<usize> = (0..20).chain(200..220).map(|i| (i + 20 * (batch % 10)) % 400).collect();
+            let y: Vec<usize> = rows.iter().map(|r| dense[*r]).collect();
+            let predicted = y.iter().map(|y| if batch < 20 { 1 - y } else { *y }).collect::<Vec<_>>();
+            last = drops.observe(&rows, &y, &predicted, None);
+        }
+        assert!(last.len() == 2 && last.iter().all(|(_, psi)| psi.abs() < 1e-6), "{last:?}");
+    }
+
+    /// A mixed row that both networks take for another is no drop.
+    #[test]
+    fn mixed_rows_are_compared_with_what_the_dense_network_makes_of_them() {
+        let (y, set) = (vec![0; 400], groups(&[200, 200]));
+        let rows: Vec<usize> = (100..300).collect();
+        let mixed: Vec<usize> = rows.iter().map(|r| usize::from(*r < 200)).collect();
+        let drop = |dense: Option<&[usize]>| {
+            Drops::new(Metric::Accuracy, &set, &y, 2).observe(&rows, &[0; 200], &mixed, dense)[0].1
+        };
+        assert_eq!((drop(None), drop(Some(&mixed))), (0.5, 0.0));
     }
 }

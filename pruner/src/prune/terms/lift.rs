@@ -1,4 +1,4 @@
-//! Lift: rows of a group weigh more in every loss while the group loses more than the contract allows.
+//! Lift: rows of a group weigh more in cross-entropy and distillation while the group loses more than the contract allows.
 //!
 //! The multiplier of a group follows its excess drop `psi_g` (see [`Drops`]): `μ_g += rate · (psi_g - bound)` in batches that
 //! hold the group, from 0 to a cap. A row that the metric counts weighs `1 + Σ μ_g` over its groups, up to the cap again, and a
@@ -57,7 +57,7 @@ impl Term for Lift<'_> {
     }
 
     fn weigh(&mut self, batch: &Batch, weights: &mut Weights) {
-        self.multipliers.observe(batch.rows, &batch.y, &batch.predicted());
+        self.multipliers.watch(batch);
         self.lift(batch.rows, &batch.y, &mut weights.row);
     }
 }
@@ -74,7 +74,7 @@ mod tests {
         let mut lift = Lift::new(Metric::Accuracy, 0.02, &set, &y, 2);
         let rows: Vec<usize> = (0..400).collect();
         let predicted: Vec<usize> = rows.iter().map(|&r| usize::from(r >= 300 && r % 2 == 0)).collect();
-        lift.multipliers.observe(&rows, &y, &predicted);
+        lift.multipliers.observe(&rows, &y, &predicted, None);
         // 50 of 100 rows, less 50 of 400.
         let step = 0.5 - 0.125 - 0.02;
         assert!(
@@ -89,9 +89,9 @@ mod tests {
                 && (w.iter().sum::<f32>() - 1.0).abs() < 1e-6
         );
         // Harm that is over lets it sink again, harm that goes on takes it to the cap and no further.
-        (0..2000).for_each(|_| lift.multipliers.observe(&rows, &y, &predicted));
+        (0..2000).for_each(|_| lift.multipliers.observe(&rows, &y, &predicted, None));
         assert_eq!(lift.multipliers.of_group(), [0.0, CAP]);
-        (0..2000).for_each(|_| lift.multipliers.observe(&rows, &y, &y));
+        (0..2000).for_each(|_| lift.multipliers.observe(&rows, &y, &y, None));
         assert_eq!(lift.multipliers.of_group(), [0.0, 0.0]);
     }
 
@@ -106,7 +106,7 @@ mod tests {
         let mut lift = Lift::new(Metric::Recall(1), 0.02, &set, &y, 2);
         let all: Vec<usize> = (0..400).collect();
         let lost: Vec<usize> = all.iter().map(|&r| if r < 300 { y[r] } else { 0 }).collect();
-        (0..10).for_each(|_| lift.multipliers.observe(&all, &y, &lost));
+        (0..10).for_each(|_| lift.multipliers.observe(&all, &y, &lost, None));
         assert_eq!(lift.multipliers.of_group(), [0.0, CAP, CAP]);
         let mut w = [0.25; 4];
         lift.lift(&[0, 1, 300, 301], &[0, 1, 0, 1], &mut w);

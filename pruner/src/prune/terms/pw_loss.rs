@@ -2,7 +2,8 @@
 //!
 //! With `s` the dense model's probability of the true class, a row weighs `w = θ + (1 - θ) (1 - s)^γ`: rows that the
 //! dense model is sure of weigh θ, rows that it fails on 1. The target is the dense model's own output where it is
-//! right, and the label where it is wrong. Scores by gradients use the same weights and targets.
+//! right, and the label where it is wrong. Scores of channels by gradients use the same weights and targets; gates
+//! that are learnt and scores of blocks do not.
 //!
 //! `θ = 0.5` and `γ = 1`, one of the published pairs; the author chose a pair per network. Weights are scaled to a mean of
 //! 1. Beside `kd` the divergence is weighed alike, but is from the dense model's outputs as they are, right or wrong.
