@@ -12,6 +12,10 @@ use std::path::Path;
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = folder_of(path);
     let put = || -> std::io::Result<()> {
+        // Devices and pipes are written to, not replaced.
+        if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
+            return std::fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+        }
         let mut builder = tempfile::Builder::new();
         // Temporary files are private unless told otherwise.
         #[cfg(unix)]

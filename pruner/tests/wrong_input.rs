@@ -266,7 +266,14 @@ fn data_without_what_the_contract_needs() {
 fn plans_that_cannot_be() {
     let desk = Desk::new();
     desk.refused("plan --group-noise 0.6", &["wrong labels"]);
-    desk.refused("plan --groups 1", &["two groups"]);
+    for groups in ["1", "65", "100000000"] {
+        desk.refused(&format!("plan --groups {groups}"), &["from 2 to 64 groups"]);
+    }
+    for (flag, word) in
+        [("--churn nan", "--churn"), ("--drop nan", "--churn"), ("--bound 0", "the bound"), ("--runs 1", "--runs")]
+    {
+        desk.refused(&format!("plan {flag}"), &[word]);
+    }
     let few = "plan --bound 0.05 --runs 40";
     let rows = |line: &str| desk.json(line)[0]["smallest"].as_u64();
     let (sure, wary) = (rows(few), rows(&format!("{few} --group-noise 0.005")));
@@ -280,4 +287,37 @@ fn what_compile_needs_depends_on_the_network() {
     let desk = Desk::with_network();
     desk.refused("compile model.onnx -o new.keel", &["model.onnx", "f32", "--data", "help: "]);
     assert!(!desk.files().iter().any(|f| f.starts_with("new")), "{:?}", desk.files());
+}
+
+/// Each class has rows that a recall of one class counts, or none: no group of classes can be compared by it.
+#[test]
+fn a_recall_of_one_class_says_nothing_of_classes() {
+    let desk = Desk::with_network();
+    for metric in ["recall:1", "fpr:1"] {
+        let text = format!(
+            "[fairness]\ngroups = [\"class\"]\nmetric = \"{metric}\"\nmax_excess_drop = 0.1\n[budget]\nmacs = \"50%\"\n"
+        );
+        desk.write("classes.toml", text.as_bytes());
+        let line = "prune model.onnx --data set.npz --contract classes.toml -o new.keel";
+        desk.refused(line, &["set.npz", "are the classes", metric, "accuracy"]);
+    }
+}
+
+/// What is no file is written to and not replaced.
+#[cfg(unix)]
+#[test]
+fn a_device_stays_a_device() {
+    use std::os::unix::fs::FileTypeExt;
+    let desk = Desk::new();
+    let made = std::process::Command::new("mkfifo").arg(desk.path("pipe")).status();
+    if !made.is_ok_and(|m| m.success()) {
+        return;
+    }
+    let reader = std::thread::spawn({
+        let pipe = desk.path("pipe");
+        move || std::fs::read(pipe)
+    });
+    desk.run("synth -o pipe --subjects 8 --rows-per-subject 8");
+    assert!(!reader.join().expect("a reader").expect("bytes").is_empty());
+    assert!(std::fs::metadata(desk.path("pipe")).expect("the pipe").file_type().is_fifo());
 }

@@ -230,12 +230,18 @@ impl Job {
         let extras = certify::extras(&contract, &verdict, hash, outcome.cost.0, !passed, &measured)?;
         let lowered = lower(&q, &extras, self.target)?;
         self.check_budget(outcome, &lowered.cost())?;
-        let notes = [notes, certify::weak_floors(&contract, &verdict)].concat();
+        let written = passed || self.allow_unproven;
+        let unwritten = (!written).then(|| {
+            format!(
+                "{} was not written. If there is a file of that name, it is of an earlier run.",
+                self.output.display()
+            )
+        });
+        let notes = [notes, certify::weak_floors(&contract, &verdict), unwritten.into_iter().collect()].concat();
         let report = self.report(verdict, &contract, outcome, &lowered.cost()).with_audit(audit);
         let report = Report { method, notes, metrics, ..report };
         let page = self.output.with_extension("report.html");
         report.save(&page)?;
-        let written = passed || self.allow_unproven;
         if written {
             files::write(&self.output, &lowered.bytes)?;
         }

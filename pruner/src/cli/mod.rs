@@ -6,8 +6,13 @@
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write;
-        if writeln!(std::io::stdout(), $($text)*).is_err() {
-            std::process::exit(0);
+        if let Err(e) = writeln!(std::io::stdout(), $($text)*) {
+            // A reader that has seen enough is no error.
+            let enough = e.kind() == std::io::ErrorKind::BrokenPipe;
+            if !enough {
+                eprintln!("error: cannot print: {e}");
+            }
+            std::process::exit(i32::from(!enough));
         }
     }};
 }

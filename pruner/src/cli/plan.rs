@@ -2,7 +2,7 @@
 
 use super::print_json;
 use clap::Args;
-use evenkeel::contract::Contract;
+use evenkeel::contract::{Contract, Fairness, Metric};
 use evenkeel::data;
 use evenkeel::error::{Error, Result};
 use evenkeel::fair::simulate::power::{MOST, Plan, needed, power};
@@ -66,6 +66,23 @@ pub struct PlanArgs {
     json: bool,
 }
 
+/// Fewest verdicts that say anything of a probability.
+const FEWEST: usize = 20;
+
+/// What a contract asks for beside the excess drop of accuracy, which is all that is planned for.
+fn not_planned(f: &Fairness) -> Option<String> {
+    let metric = (f.metric != Metric::Accuracy).then(|| format!("metric {}, which counts fewer rows", f.metric));
+    let gap = f.max_gap.map(|_| "max_gap".to_owned());
+    let floor = f.min_metric.map(|_| "min_metric".to_owned());
+    let more: Vec<String> = [metric, gap, floor].into_iter().flatten().collect();
+    (!more.is_empty()).then(|| {
+        format!(
+            "The contract has {} as well: this plan is for the excess drop of accuracy alone, so take it as the least.",
+            more.join(", ")
+        )
+    })
+}
+
 /// One entry of the contract, or the groups of the command line.
 #[derive(Serialize)]
 struct Answer {
@@ -93,12 +110,12 @@ struct Entry {
 
 impl PlanArgs {
     pub fn run(&self) -> Result<()> {
-        if !(0.0 < self.power && self.power < 1.0) || self.runs == 0 {
-            return Err(Error::new("--power must lie between 0 and 1, and --runs must be at least 1"));
+        if !(0.0 < self.power && self.power < 1.0) || self.runs < FEWEST {
+            return Err(Error::new(format!("--power must lie between 0 and 1, and --runs must be at least {FEWEST}")));
         }
-        if self.churn < self.drop.abs() {
+        if !(self.churn >= self.drop.abs() && self.churn <= 0.5) {
             return Err(Error::new(
-                "--churn must be at least --drop: a model that loses more than it changes cannot be",
+                "--churn must be at least --drop, for a model that loses more than it changes cannot be, and at most 0.5",
             ));
         }
         let contract = self.contract.as_ref().map(|p| Contract::load(p)).transpose()?;
@@ -118,6 +135,9 @@ impl PlanArgs {
             return print_json(&answers);
         }
         answers.iter().for_each(|a| self.print(a, &base));
+        if let Some(words) = fairness.and_then(not_planned) {
+            say!("{words}");
+        }
         Ok(())
     }
 

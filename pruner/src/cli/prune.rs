@@ -51,7 +51,9 @@ impl Prune {
             "{}, pruning steps: {}, updates after each: {}, of recovery: {}, learning rate: {}",
             options.method, options.steps, options.tune, options.recover, options.rate
         );
-        let notes = options.blocks.map(|b| block_note(b.pattern, &outcome.blocks)).into_iter().collect();
+        let notes = options.blocks.map(|b| block_note(b.pattern.under(&options.method), &outcome.blocks));
+        let cut = outcome.cut_short.then(|| "The user stopped the recovery before its last step.".to_owned());
+        let notes = notes.into_iter().chain(cut).collect();
         let finished = self.job.finish(loaded, &outcome, &options, Told { audit, method, notes })?;
         self.job.tell(&finished, None)
     }

@@ -86,12 +86,15 @@ impl Verify {
     fn anew(&self, model: &Model, contract: &Contract, data: &Path, dense: &Path) -> Result<Outcome> {
         let graph = chain::load_network(dense)?;
         // The file's input normalisation holds gains of the quantisation: the contract's own is the dense network's.
-        let v = fair::judge(sets::load(data)?.verdict, contract, |rows| {
+        let mut v = fair::judge(sets::load(data)?.verdict, contract, |rows| {
             let dense = chain::f32_classes(&graph, rows, &contract.input, &device("cpu")?)?;
             let int8 = chain::int8_classes(model, rows)?;
             Ok(Predictions { dense, pruned: int8.clone(), int8 })
         })
         .map_err(|e| e.at(data))?;
+        // Nobody gave the pruned network in f32.
+        v.overall.pruned = None;
+        v.groups.iter_mut().for_each(|g| (g.pruned, g.pruned_interval) = (None, [0.0, 1.0]));
         let outcome = v.verdict;
         if self.json {
             print_json(&with_file(&v, &self.file_facts(model, contract))?)?
@@ -120,9 +123,10 @@ impl Verify {
         }
         let wrong = compare(model, head, groups, &v).or_else(|| beyond(model, head, groups, contract));
         if let Some(wrong) = wrong {
-            return Err(Error::new(format!("the certificate is not true: {wrong}"))
-                .at(&self.model)
-                .help("the file was changed, or made by another version; make it again"));
+            return Err(Error::new(format!("the certificate is not true: {wrong}")).at(&self.model).help(
+                "the file or the groups of the data were changed, or another version made the file: make it again, or \
+                     judge on these groups with --dense and the dense network",
+            ));
         }
         self_test(model).map_err(|e| e.at(&self.model))?;
         let out = self.certified(model, contract, head, groups);

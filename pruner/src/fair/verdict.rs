@@ -265,9 +265,20 @@ pub fn judge_selection(rows: &Rows, contract: &Contract, predictions: &Predictio
 /// Finds out early whether these rows, of the same data set as the verdict's, have all that the contract asks for.
 ///
 /// # Errors
-/// As [`judge`], and groups that tell nobody apart.
+/// As [`judge`], groups that tell nobody apart, and groups that are the classes where the metric counts rows of one class only.
 pub fn check(rows: &Rows, contract: &Contract) -> Result<()> {
     entries(rows, contract)?;
+    let fairness = &contract.fairness;
+    if let Some(class) = fairness.metric.class() {
+        let set = parse_groups(rows, &fairness.groups)?;
+        if let Some(k) = (0..fairness.groups.len()).find(|k| set.are_classes(*k, &rows.y)) {
+            return Err(Error::new(format!(
+                "groups `{}` are the classes, and the metric {} counts rows by whether they are of class {class}",
+                fairness.groups[k], fairness.metric
+            ))
+            .help("take accuracy, which is each class's recall then"));
+        }
+    }
     check_told_apart(rows, &contract.fairness.groups)
 }
 

@@ -343,7 +343,7 @@ fn judged(r: &Report) -> Markup {
                     " from " (k) " different values of " code { (name) }
                     " (rows of one are not independent; the bounds account for it)"
                 }
-                ", which neither training nor selection has seen and which were read once, for this verdict. "
+                ", which neither training nor selection has seen and which were read for the verdict alone. "
                 "The int8 predictions are those of the bytes in the file. "
                 @if v.bounds > 1 { "The " (v.bounds) " bounds hold together" } @else { "The bound holds" }
                 " with " (number(100.0 * v.confidence)) " % confidence."

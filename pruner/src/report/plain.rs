@@ -189,19 +189,13 @@ fn found(r: &Report) -> Vec<String> {
         _ => format!("{} test rows", o.n),
     };
     let mut out = vec![format!(
-        "On {who} that nobody had looked at before: {} of everybody {} before, {} after.",
+        "On {who}, kept apart from training and selection: {} of everybody {} before, {} after.",
         metric_words(v.metric),
         percent(o.dense),
         percent(o.int8)
     )];
-    if let (Some(dense), Some(int8)) = (o.dense, o.int8) {
-        let lost = sign(v.metric) * (dense - int8);
-        if lost > MUCH {
-            out.push(format!(
-                "Everybody loses {}. The contract limits only what a group loses beyond that.",
-                in_points((1000.0 * lost).round() / 1000.0)
-            ));
-        }
+    if let Some(lost) = lost_by_all(v) {
+        out.push(format!("Everybody loses {lost}. The contract limits only what a group loses beyond that."));
     }
     if let Some(w) = &v.worst_group {
         out.push(format!(
@@ -234,6 +228,12 @@ fn found(r: &Report) -> Vec<String> {
         out.push(format!("It needs {}.", list(&costs)));
     }
     out
+}
+
+/// What everybody loses, in points, where it is much.
+fn lost_by_all(v: &Verdict) -> Option<String> {
+    let lost = sign(v.metric) * (v.overall.dense? - v.overall.int8?);
+    (lost > MUCH).then(|| in_points((1000.0 * lost).round() / 1000.0))
 }
 
 /// What a group loses beside everybody, in points.
@@ -278,10 +278,7 @@ fn why(g: &GroupVerdict, v: &Verdict) -> String {
 fn next(r: &Report) -> Vec<String> {
     let v = &r.verdict;
     if v.verdict == Outcome::Pass {
-        return vec![
-            format!("Ship {}. Who gets the file can check the promise with `evenkeel verify`.", r.file),
-            "Watch it in the field: its monitor raises an alarm when a group falls under what was promised.".to_owned(),
-        ];
+        return passed(r);
     }
     let (mut out, mut lost, mut far, absent) = (vec![], vec![], vec![], without_rows(v));
     for g in v.groups.iter().filter(|g| g.verdict != Outcome::Pass && g.n > 0) {
@@ -347,6 +344,28 @@ fn next(r: &Report) -> Vec<String> {
             .to_owned(),
     );
     next
+}
+
+/// What to do with a model that keeps its contract.
+fn passed(r: &Report) -> Vec<String> {
+    let v = &r.verdict;
+    let check = "Who gets the file can check the promise with `evenkeel verify`.";
+    let mut out = match lost_by_all(v) {
+        Some(lost) => vec![
+            format!(
+                "Decide whether a loss of {lost} for everybody is acceptable: the contract does not limit it. If not, give the \
+                 small model a larger budget, train it longer (--recover), and put a floor (`min_metric`) into the contract."
+            ),
+            format!("If it is, ship {}. {check}", r.file),
+        ],
+        None => vec![format!("Ship {}. {check}", r.file)],
+    };
+    if v.metric == Metric::Accuracy {
+        out.push(
+            "Watch it in the field: its monitor raises an alarm when a group falls under what was promised.".into(),
+        );
+    }
+    out
 }
 
 /// `12 345`, with narrow no-break spaces.

@@ -1,6 +1,7 @@
 //! The panel as text for a terminal.
 
 use super::{Bounded, Figures, GroupPanel, Panel};
+use crate::contract::Metric;
 use crate::fair::table::{align, number, percent, points};
 
 /// Figures of an entry, and how they are called.
@@ -68,24 +69,35 @@ fn group_row(g: &GroupPanel) -> Vec<String> {
 
 /// The whole panel as text; ends with a newline.
 pub fn panel_table(p: &Panel) -> String {
+    // Accuracy stands there whatever is measured, so columns of another metric say which.
+    let of = |what: &str, metric: Metric| {
+        if p.metric == Metric::Accuracy { what.to_owned() } else { format!("{what} of {metric}") }
+    };
+    let accuracy =
+        |what: &str| if p.metric == Metric::Accuracy { what.to_owned() } else { what.replacen(' ', " accuracy ", 1) };
     let head = [
-        "group",
-        "n",
-        "dense",
-        "small [interval]",
-        "balanced",
-        "drop [interval]",
-        "excess",
-        "churn",
-        "harmful",
-        "ECE",
-        "log loss",
+        "group".to_owned(),
+        "n".to_owned(),
+        accuracy("dense ").trim_end().to_owned(),
+        accuracy("small [interval]"),
+        "balanced".to_owned(),
+        of("drop [interval]", p.metric),
+        of("excess", p.metric),
+        "churn".to_owned(),
+        "harmful".to_owned(),
+        "ECE".to_owned(),
+        "log loss".to_owned(),
     ];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let mut rows = vec![head.to_vec()];
     rows.extend(p.groups.iter().chain([&p.everybody]).map(group_row));
     let mut out = align(&rows);
     for e in &p.entries {
-        let mut rows = vec![[format!("by {}", e.entry), "dense".to_owned(), "small [interval]".to_owned()].to_vec()];
+        let by = if p.metric == Metric::Accuracy {
+            format!("by {}", e.entry)
+        } else {
+            format!("{} by {}", p.metric, e.entry)
+        };
+        let mut rows = vec![[by, "dense".to_owned(), "small [interval]".to_owned()].to_vec()];
         for (name, words) in ENTRY_LINES {
             let (dense, small) = (get(&e.dense, name), get(&e.small, name));
             if small.value.is_some() {

@@ -167,4 +167,24 @@ fn a_loss_of_everybody_and_levelling_down_are_said() {
     {
         assert!(found.contains(want), "{want}: {found}");
     }
+    // A PASS is no advice to ship what everybody loses by.
+    let e = of(|r| {
+        r.verdict.verdict = Outcome::Pass;
+        (r.verdict.overall.dense, r.verdict.overall.int8) = (Some(0.9), Some(0.25));
+    });
+    assert!(e.next[0].contains("loss of 65 points for everybody") && e.next[0].contains("min_metric"), "{:?}", e.next);
+    assert!(e.next[1].starts_with("If it is, ship"), "{:?}", e.next);
+}
+
+#[test]
+fn no_monitor_is_promised_where_there_is_none() {
+    let next = |metric: Metric| {
+        of(|r| {
+            r.verdict.verdict = Outcome::Pass;
+            r.verdict.metric = metric;
+        })
+        .next
+        .join(" ")
+    };
+    assert!(next(Metric::Accuracy).contains("monitor") && !next(Metric::MacroRecall).contains("monitor"));
 }
