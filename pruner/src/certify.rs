@@ -1,6 +1,6 @@
 //! From a verdict to what the file carries: the certificate, and the monitor that tests it in the field.
 
-use crate::contract::{Contract, Metric};
+use crate::contract::{Contract, Fairness, Metric};
 use crate::data::{GroupSet, Rows};
 use crate::error::{Context, Result};
 use crate::fair::{GroupVerdict, Outcome, Verdict};
@@ -22,9 +22,14 @@ const WEAK: f64 = 0.15;
 const FRACTION: u32 = 8;
 
 /// A fingerprint of rows, so that a later check knows whether it sees the same ones: FNV-1a over the bits of the
-/// inputs and the labels.
-pub fn fingerprint(rows: &Rows) -> [u32; 2] {
-    let words = rows.x.iter().map(|v| v.to_bits()).chain(rows.y.iter().map(|&y| y as u32));
+/// inputs, the labels, and the values of every column that the contract names for groups and clusters.
+pub fn fingerprint(rows: &Rows, fairness: &Fairness) -> [u32; 2] {
+    let names = fairness.groups.iter().flat_map(|g| g.split('*')).chain(fairness.cluster.as_deref());
+    let columns = names.filter_map(|name| rows.columns.get(name.trim()));
+    // A value ends with what no text has in it.
+    let value = |text: &String| text.bytes().map(u32::from).chain([u32::MAX]).collect::<Vec<_>>();
+    let told = columns.flat_map(|c| c.codes.iter().flat_map(move |&code| value(&c.values[code as usize])));
+    let words = rows.x.iter().map(|v| v.to_bits()).chain(rows.y.iter().map(|&y| y as u32)).chain(told);
     let hash = words.fold(0xcbf2_9ce4_8422_2325_u64, |h, w| (h ^ u64::from(w)).wrapping_mul(0x0000_0100_0000_01b3));
     [hash as u32, (hash >> 32) as u32]
 }
@@ -211,7 +216,7 @@ mod tests {
         let model = Model::from_bytes(&bytes).unwrap();
         let raw = chain::int8_outputs(&model, &rows.x, rows.width()).unwrap();
         let measured = Measured::of(&model, &contract.fairness, &rows, &rows, (&[0; 300], &raw)).unwrap();
-        let real = extras(&contract, &v, fingerprint(&rows), cost, true, &measured).unwrap();
+        let real = extras(&contract, &v, fingerprint(&rows, &contract.fairness), cost, true, &measured).unwrap();
         (blank, real, v)
     }
 
@@ -297,11 +302,22 @@ mod tests {
 
     #[test]
     fn other_rows_have_another_fingerprint() {
+        let contract = Contract::parse("[fairness]\ngroups = [\"sex\"]\nmax_excess_drop = 0.02").unwrap();
+        let of = |r: &Rows| fingerprint(r, &contract.fairness);
         let mut r = rows(1);
-        let first = fingerprint(&r);
+        let mut seen = vec![of(&r)];
         r.y[7] = 1;
-        let second = fingerprint(&r);
+        seen.push(of(&r));
         r.x[0] = 0.25;
-        assert!(first != second && second != fingerprint(&r));
+        seen.push(of(&r));
+        // Two people change their groups: as many are in each.
+        let sex = r.columns.get_mut("sex").unwrap();
+        let other = sex.codes.iter().position(|c| *c != sex.codes[0]).unwrap();
+        sex.codes.swap(0, other);
+        seen.push(of(&r));
+        assert!(seen.iter().enumerate().all(|(i, a)| !seen[..i].contains(a)), "{seen:?}");
+        // What the contract does not name does not count.
+        r.columns.get_mut("band").unwrap().codes.reverse();
+        assert_eq!(of(&r), seen[3]);
     }
 }

@@ -214,7 +214,7 @@ impl Job {
         let model = chain::open(&small.bytes, &self.output)?;
         let (mut hash, mut metrics, mut measured) = ([0; 2], None, None);
         let verdict = fair::judge(p.data.verdict, &contract, |rows| {
-            hash = certify::fingerprint(rows);
+            hash = certify::fingerprint(rows, &contract.fairness);
             let of = |graph: &Graph| chain::f32_outputs(graph, rows, &contract.input, &options.device);
             let (dense, pruned) = (of(&dense)?, of(&outcome.graph)?);
             let raw = chain::int8_outputs(&model, &rows.x, rows.width())?;

@@ -111,15 +111,18 @@ impl Verify {
         let mut hash = [0; 2];
         // Dense results are the certificate's; only what the int8 bytes do is measured here.
         let v = fair::judge(sets::load(data)?.verdict, contract, |rows| {
-            hash = certify::fingerprint(rows);
+            hash = certify::fingerprint(rows, &contract.fairness);
             let int8 = chain::int8_classes(model, rows)?;
             Ok(Predictions { dense: int8.clone(), pruned: int8.clone(), int8 })
         })
         .map_err(|e| e.at(data))?;
         if hash != head.data_hash {
-            return Err(Error::new("these are not the rows that the certificate was made on")
+            return Err(Error::new("these are not the rows, or not the groups, that the certificate was made on")
                 .at(data)
-                .help("give the same data set, or the dense network with --dense to judge on these rows"));
+                .help(
+                    "give the same data set, with the same groups and clusters, or the dense network with --dense to judge on \
+                     these rows",
+                ));
         }
         let wrong = compare(model, head, groups, &v).or_else(|| beyond(model, head, groups, contract));
         if let Some(wrong) = wrong {

@@ -4,6 +4,7 @@
 //! test rows as a [`VerdictSplit`], which only the verdict can open, and only by consuming it.
 
 use crate::certify;
+use crate::contract::Fairness;
 use crate::error::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -116,8 +117,8 @@ impl VerdictSplit {
 
     /// The rows of a certificate that was made already, told by their fingerprint: for streams that show how a monitor
     /// does where the field is what was certified. `None` for other rows.
-    pub fn certified(self, hash: [u32; 2]) -> Option<Rows> {
-        (certify::fingerprint(&self.0) == hash).then_some(self.0)
+    pub fn certified(self, hash: [u32; 2], fairness: &Fairness) -> Option<Rows> {
+        (certify::fingerprint(&self.0, fairness) == hash).then_some(self.0)
     }
 
     /// The inputs alone, without labels and groups: enough to compare the bytes of two machines on rows that nobody

@@ -5,6 +5,7 @@ use super::save::{Saver, fleet_key};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use evenkeel::chain;
+use evenkeel::contract::Contract;
 use evenkeel::data::{self, Rows};
 use evenkeel::error::{Context, Error, Result};
 use evenkeel::report::evidence::{Evidence, GroupTrace};
@@ -147,7 +148,8 @@ impl Simulate {
         let (head, _) = model.certificate().ok_or_else(|| {
             Error::new("the file carries no certificate").at(&self.model).help("make it with `evenkeel prune`")
         })?;
-        data.verdict.certified(head.data_hash).ok_or_else(|| {
+        let contract = Contract::parse(model.contract()).map_err(|e| e.at(&self.model))?;
+        data.verdict.certified(head.data_hash, &contract.fairness).ok_or_else(|| {
             Error::new("the split `test` does not hold the rows that the certificate was made on")
                 .at(&self.data)
                 .help("give the data set that the file was made with, or stream its selection rows with --split val")
