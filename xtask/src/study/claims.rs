@@ -2,7 +2,7 @@
 
 use super::cases::{BOUND, BUDGETS, Case, METHODS};
 use super::load::{Run, Study};
-use super::stats::{Correlation, Word, partial_spearman, spearman};
+use super::stats::{Correlation, Estimate, Word, partial_spearman, spearman};
 use super::summary::{CEV, Cellful, DISSIMILARITY, EXCESS, MACS_SHARE, Measure, OVERALL, WORST, method, methods};
 use super::tables::{NOTHING, fixed, judged, name, number, percent, range, table};
 use std::collections::BTreeSet;
@@ -260,6 +260,41 @@ pub fn default_against_all(study: &Study, case: &str) -> String {
     out + "\n"
 }
 
+/// The default's worst group against that of every published method at the other budgets.
+pub fn default_elsewhere(study: &Study, cases: &[&Case]) -> String {
+    let mut rows = Vec::new();
+    for (case, budget) in cases.iter().flat_map(|c| BUDGETS[1..].iter().map(move |b| (c.name, *b))) {
+        let Some(default) = method(study, case, budget, "default") else { continue };
+        let all = methods(study, case, budget);
+        let against: Vec<(&str, Estimate)> = (all.iter())
+            .filter(|o| o.method != default.method && METHODS.contains(&o.method))
+            .filter_map(|o| Some((o.method, default.less(o, WORST)?)))
+            .collect();
+        let named = |word: Word| {
+            let names: Vec<String> = (against.iter())
+                .filter(|(_, d)| d.word(true) == word)
+                .map(|(name, d)| format!("{name} ({})", percent(Some(*d))))
+                .collect();
+            if names.is_empty() { NOTHING.to_owned() } else { names.join(", ") }
+        };
+        rows.push(vec![
+            case.to_owned(),
+            budget.to_string(),
+            default.runs.len().to_string(),
+            format!("{} of {}", against.iter().filter(|(_, d)| d.mean > 0.0).count(), against.len()),
+            named(Word::Better),
+            named(Word::Worse),
+            percent(default.estimate(EXCESS)),
+        ]);
+    }
+    if rows.is_empty() {
+        return "No run at other budgets yet.\n\n".to_owned();
+    }
+    let head =
+        ["case", "MACs, %", "seeds", "higher on average than", "better than", "worse than", "largest excess drop"];
+    table(&head, &rows)
+}
+
 /// A mean excess drop and its interval against the bound, in words.
 fn against_bound(mean: f64, interval: Option<[f64; 2]>) -> &'static str {
     match (mean <= BOUND, interval) {
@@ -273,6 +308,7 @@ fn against_bound(mean: f64, interval: Option<[f64; 2]>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::cases::CASES;
     use crate::study::summary::sample_study;
 
     #[test]
@@ -295,6 +331,20 @@ mod tests {
         let text = default_against_all(&worse, "motionsense");
         assert!(text.contains("Missed against: kd (-4.00 [-6.48, -1.52]: worse), fpgm (0.00 "), "{text}");
         assert!(default_against_all(&sample_study(), "mitbih").starts_with("The default has no run"));
+    }
+
+    #[test]
+    fn other_budgets_are_told_in_a_line_each() {
+        let mut study = sample_study();
+        let cases = [&CASES[0], &CASES[1]];
+        assert!(default_elsewhere(&study, &cases).starts_with("No run"));
+        study.runs.iter_mut().for_each(|r| r.budget = 10);
+        let text = default_elsewhere(&study, &cases);
+        assert!(
+            text.contains("| motionsense | 10 | 3 | 2 of 2 | magnitude (4.00 [1.52, 6.48]), fpgm (4.00 "),
+            "{text}"
+        );
+        assert!(text.contains(") | – | 1.33 ["), "{text}");
     }
 
     #[test]
