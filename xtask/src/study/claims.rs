@@ -266,14 +266,17 @@ pub fn default_elsewhere(study: &Study, cases: &[&Case]) -> String {
     for (case, budget) in cases.iter().flat_map(|c| BUDGETS[1..].iter().map(move |b| (c.name, *b))) {
         let Some(default) = method(study, case, budget, "default") else { continue };
         let all = methods(study, case, budget);
-        let against: Vec<(&str, Estimate)> = (all.iter())
+        let against: Vec<(&Cellful, Estimate)> = (all.iter())
             .filter(|o| o.method != default.method && METHODS.contains(&o.method))
-            .filter_map(|o| Some((o.method, default.less(o, WORST)?)))
+            .filter_map(|o| Some((o, default.less(o, WORST)?)))
             .collect();
         let named = |word: Word| {
             let names: Vec<String> = (against.iter())
                 .filter(|(_, d)| d.word(true) == word)
-                .map(|(name, d)| format!("{name} ({})", percent(Some(*d))))
+                .map(|(other, d)| {
+                    let selected = percent(default.less(other, |r| r.selection));
+                    format!("{} ({}; on selection rows {selected})", other.method, percent(Some(*d)))
+                })
                 .collect();
             if names.is_empty() { NOTHING.to_owned() } else { names.join(", ") }
         };
@@ -341,7 +344,7 @@ mod tests {
         study.runs.iter_mut().for_each(|r| r.budget = 10);
         let text = default_elsewhere(&study, &cases);
         assert!(
-            text.contains("| motionsense | 10 | 3 | 2 of 2 | magnitude (4.00 [1.52, 6.48]), fpgm (4.00 "),
+            text.contains("| motionsense | 10 | 3 | 2 of 2 | magnitude (4.00 [1.52, 6.48]; on selection rows 4.00 ["),
             "{text}"
         );
         assert!(text.contains(") | – | 1.33 ["), "{text}");

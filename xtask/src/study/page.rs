@@ -37,7 +37,8 @@ How to read the numbers:
 
 const ELSEWHERE: &str = "\
 The default was chosen at 25 %. Elsewhere fewer seeds and methods were run, so little is told apart; what is, is named. *Better*
-and *worse* are of the worst group, against published methods over the seeds that both have.
+and *worse* are of the worst group, against published methods over the seeds that both have; beside it stands what other
+people, those of the selection rows, say of the same networks.
 ";
 
 const CHOICE: &str = "\
