@@ -216,7 +216,10 @@ pub fn recipes() -> Vec<Recipe> {
             out.push(Recipe { clause: Clause::Gap, who: Who::Half, ..base });
             out.push(Recipe { clause: Clause::Floor, ..base });
             out.push(Recipe { clause: Clause::Floor, who: Who::All, ..base });
-            out.push(Recipe { metric: Metric::MacroRecall, who: Who::Half, ..base });
+            let recall = Recipe { metric: Metric::MacroRecall, who: Who::Half, ..base };
+            out.push(recall);
+            out.push(Recipe { clause: Clause::Gap, ..recall });
+            out.push(Recipe { clause: Clause::Floor, who: Who::All, ..recall });
         }
     }
     out

@@ -159,7 +159,7 @@ fn power_table(runs: usize, seed: u64) -> Result<String> {
          | --- | --- | --- | --- |\n"
     );
     for flips in [[0.01, 0.005], [0.03, 0.02], [0.06, 0.05]] {
-        for groups in [2, 7] {
+        for groups in [2, 7, 24] {
             let plan = Plan { shares: vec![1.0; groups], flips, bound: 0.02, ..Plan::default() };
             let clustered = Plan { cluster: Some((20, 20)), icc: 0.05, ..plan.clone() };
             let say = |plan: &Plan| -> Result<String> {
