@@ -70,34 +70,19 @@ fn group_row(g: &GroupPanel) -> Vec<String> {
 /// The whole panel as text; ends with a newline.
 pub fn panel_table(p: &Panel) -> String {
     // Accuracy stands there whatever is measured, so columns of another metric say which.
-    let of = |what: &str, metric: Metric| {
-        if p.metric == Metric::Accuracy { what.to_owned() } else { format!("{what} of {metric}") }
+    let of = p.metric;
+    let [dense, small, drop, excess, by] = if of == Metric::Accuracy {
+        ["dense", "small [interval]", "drop [interval]", "excess", "by"].map(str::to_owned)
+    } else {
+        let [dense, small] = ["dense accuracy", "small accuracy [interval]"].map(str::to_owned);
+        [dense, small, format!("drop [interval] of {of}"), format!("excess of {of}"), format!("{of} by")]
     };
-    let accuracy =
-        |what: &str| if p.metric == Metric::Accuracy { what.to_owned() } else { what.replacen(' ', " accuracy ", 1) };
-    let head = [
-        "group".to_owned(),
-        "n".to_owned(),
-        accuracy("dense ").trim_end().to_owned(),
-        accuracy("small [interval]"),
-        "balanced".to_owned(),
-        of("drop [interval]", p.metric),
-        of("excess", p.metric),
-        "churn".to_owned(),
-        "harmful".to_owned(),
-        "ECE".to_owned(),
-        "log loss".to_owned(),
-    ];
-    let mut rows = vec![head.to_vec()];
+    let head = ["group", "n", &dense, &small, "balanced", &drop, &excess, "churn", "harmful", "ECE", "log loss"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(p.groups.iter().chain([&p.everybody]).map(group_row));
     let mut out = align(&rows);
     for e in &p.entries {
-        let by = if p.metric == Metric::Accuracy {
-            format!("by {}", e.entry)
-        } else {
-            format!("{} by {}", p.metric, e.entry)
-        };
-        let mut rows = vec![[by, "dense".to_owned(), "small [interval]".to_owned()].to_vec()];
+        let mut rows = vec![[format!("{by} {}", e.entry), "dense".to_owned(), "small [interval]".to_owned()].to_vec()];
         for (name, words) in ENTRY_LINES {
             let (dense, small) = (get(&e.dense, name), get(&e.small, name));
             if small.value.is_some() {
